@@ -37,26 +37,28 @@ let package = Package(
 
     library("LoRATensor", ["CLoRAKernels"]),
     library("LoRANN", ["LoRATensor"]),
-    library("LoRAFormats", ["LoRATensor"]),
-    library("LoRAText", ["CPCRE2"]),
+    library("LoRAJSON", []),
+    library("LoRAFormats", ["LoRATensor", "LoRAJSON"]),
+    library("LoRAText", ["LoRAJSON", "CPCRE2"]),
     library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
-    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats"]),
-    library(
-      "LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels", "LoRAText"]),
+    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
+    library("LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels", "LoRAText"]),
     library(
       "LoRATraining",
-      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAText"]),
+      [
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAText", "LoRAJSON",
+      ]),
     library(
       "LoRA",
       [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAJSON", "LoRAModels", "LoRAAdapters",
         "LoRATraining", "LoRAGeneration",
       ]),
     .executableTarget(
       name: "LoRACommand",
       dependencies: [
         "LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
-        "LoRATraining", "LoRAGeneration", "Yams",
+        "LoRATraining", "LoRAGeneration", "LoRAJSON", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
@@ -66,15 +68,16 @@ let package = Package(
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),
     tests("LoRATensorTests", ["LoRATensor", "CLoRAKernels"]),
     tests("LoRANNTests", ["LoRATensor", "LoRANN"]),
-    tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats"]),
-    tests("LoRATextTests", ["LoRAText"]),
+    tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON"]),
+    tests("LoRAJSONTests", ["LoRAJSON"]),
+    tests("LoRATextTests", ["LoRAText", "LoRAJSON"]),
     tests("LoRAModelsTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels"]),
     tests(
       "LoRAAdaptersTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters"]),
     tests(
       "LoRATrainingTests",
       [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAJSON", "LoRAModels", "LoRAAdapters",
         "LoRATraining",
       ]),
     tests("EndToEndTests", ["LoRA", "LoRACommand"]),
