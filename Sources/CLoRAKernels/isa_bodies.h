@@ -7,9 +7,43 @@
 
 #include "kernel_table.h"
 #include "float_types_body.h"
+#include "math_body.h"
 #include "convert_body.h"
+#include "elementwise_body.h"
+
+#define ACT float
+#define LD(x) (x)
+#define ST(x) (x)
+#define NAME(x) x##_f32
+#include "activation_body.h"
+#undef ACT
+#undef LD
+#undef ST
+#undef NAME
+
+#define ACT uint16_t
+#define LD(x) bf16_to_f32(x)
+#define ST(x) f32_to_bf16(x)
+#define NAME(x) x##_bf16
+#include "activation_body.h"
+#undef ACT
+#undef LD
+#undef ST
+#undef NAME
 
 const lk_table LK_TABLE = {
     .name = LK_ISA_NAME,
     .convert = convert,
+    .rms_norm_backward = rms_norm_backward,
+    .unary = unary,
+    .unary_backward = unary_backward,
+    .binary = binary,
+    .axpy = axpy,
+    .sum = sum,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .adamw = adamw,
+    .random_fill = random_fill,
+    .f32 = ACTIVATION_KERNELS(f32),
+    .bf16 = ACTIVATION_KERNELS(bf16),
 };

@@ -4,10 +4,61 @@
 #pragma once
 #include "lora_kernels.h"
 
+// Kernels on activations, which are float or bf16 (passed as void *).
+typedef struct {
+  void (*rms_norm)(
+      const float *x, const float *w, float eps, void *y, float *rstd, size_t rows, size_t n);
+  void (*gated)(int kind, const void *gate, const void *up, void *h, size_t n);
+  void (*gated_backward)(
+      int kind, const void *gate, const void *up, const void *dh, void *dgate, void *dup, size_t n);
+  void (*rope)(
+      void *x, size_t stride, const int32_t *positions, const float *cosine, const float *sine,
+      float sign, size_t rows, size_t heads, size_t d);
+  void (*add_bias)(void *y, const float *bias, size_t rows, size_t n);
+  void (*column_sums)(
+      const void *x, float *sums, size_t rows, size_t n, size_t begin, size_t end);
+  void (*dropout)(
+      const void *x, void *y, float p, uint64_t seed, uint32_t stream, const uint64_t *row_keys,
+      size_t begin, size_t end, size_t n);
+  float (*cross_entropy_row)(
+      const float *logits, int32_t target, float weight, void *d, size_t n);
+  float (*softmax_row)(const float *s, void *p, float scale, size_t visible, size_t n);
+  void (*softmax_row_backward)(
+      const float *s, const float *dp, float lse, float delta, float scale, void *p, void *ds,
+      size_t visible, size_t n);
+  float (*dot)(const void *a, const void *b, size_t n);
+  void (*attend_one)(
+      const void *q, const void *keys, const void *values, size_t stride, size_t length, size_t d,
+      float scale, float *weights, float *accumulator, void *out);
+} lk_activation_table;
+
+// The casts only forget the activation's element type.
+#define ACTIVATION_KERNELS(T)                                                        \
+  {(void *)rms_norm_##T,    (void *)gated_##T,       (void *)gated_backward_##T,     \
+   (void *)rope_##T,        (void *)add_bias_##T,    (void *)column_sums_##T,        \
+   (void *)dropout_##T,     (void *)cross_entropy_row_##T, (void *)softmax_row_##T,  \
+   (void *)softmax_row_backward_##T, (void *)dot_##T, (void *)attend_one_##T}
+
 typedef struct {
   const char *name;
   // Dequantises or converts `count` elements (whole blocks) of one thread's range.
   void (*convert)(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
+  void (*rms_norm_backward)(
+      const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+      size_t rows, size_t n);
+  void (*unary)(int op, const float *x, float *y, size_t n);
+  void (*unary_backward)(
+      int op, const float *x, const float *y, const float *dy, float *dx, size_t n);
+  void (*binary)(int op, const float *a, const float *b, int b_is_scalar, float *c, size_t n);
+  void (*axpy)(float alpha, const float *x, float *y, size_t n);
+  double (*sum)(const float *x, size_t n, int squared);
+  void (*softmax)(const float *x, float *y, size_t n, int logarithm);
+  void (*softmax_backward)(const float *y, const float *dy, float *dx, size_t n, int logarithm);
+  void (*adamw)(float *w, const float *g, float *m, float *v, const lk_adamw_options *o, size_t n);
+  void (*random_fill)(
+      float *out, int normal, float a, float b, uint64_t seed, uint64_t stream, size_t begin,
+      size_t end);
+  lk_activation_table f32, bf16;
 } lk_table;
 
 extern const lk_table lk_table_baseline;
@@ -17,3 +68,9 @@ extern const lk_table lk_table_v4;
 #endif
 
 const lk_table *lk_kernels(void);
+
+static inline const lk_activation_table *lk_activations(lk_dtype type) {
+  return type == LK_BF16 ? &lk_kernels()->bf16 : &lk_kernels()->f32;
+}
+
+static inline size_t lk_element_size(lk_dtype type) { return type == LK_BF16 ? 2 : 4; }

@@ -38,6 +38,138 @@ int lk_get_threads(void);
 // Runs on all threads. count is a multiple of the block length.
 void lk_convert(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
 
+// --- Matrix products -------------------------------------------------------------------------
+
+// C (m, n) = op(A) (m, k) · op(B) (k, n), plus what C held if `accumulate`. Row-major; lda, ldb and
+// ldc are the distances between stored rows in elements. A and B are both LK_F32 or both LK_BF16, C
+// is LK_F32 or, with bf16 inputs, also LK_BF16; sums run in f32. k = 0 is not allowed.
+typedef struct {
+  int64_t m, n, k;
+  const void *a, *b;
+  void *c;
+  int64_t lda, ldb, ldc;
+  lk_dtype ab_type, c_type;
+  int transpose_a, transpose_b, accumulate;
+} lk_gemm_arguments;
+
+// Runs on all threads, or on the caller's alone inside a parallel loop.
+void lk_gemm(const lk_gemm_arguments *arguments);
+
+// The version of the oneDNN that was linked, like "2.6.3".
+const char *lk_onednn_version(void);
+
+// Whether bf16 products run on bf16 instructions (AVX512-BF16 or AMX).
+int lk_has_fast_bf16(void);
+
+// --- General operations on f32 arrays --------------------------------------------------------
+
+enum {
+  LK_NEGATE, LK_EXP, LK_LOG, LK_SQRT, LK_TANH, LK_SIGMOID, LK_RELU, LK_SILU_OP, LK_GELU,
+  LK_GELU_TANH_OP
+};
+enum { LK_ADD, LK_SUBTRACT, LK_MULTIPLY, LK_DIVIDE };
+
+// y = f(x); dx += dy·f'(x).
+void lk_unary(int op, const float *x, float *y, size_t count);
+void lk_unary_backward(
+    int op, const float *x, const float *y, const float *dy, float *dx, size_t count);
+
+// c[i, j] = a[i, j] op b, b being [rows, n], one row [n] (b_rows = 1) or one number (b_count = 1).
+void lk_binary(
+    int op, const float *a, const float *b, size_t b_count, float *c, size_t rows, size_t n);
+
+void lk_axpy(float alpha, const float *x, float *y, size_t count);  // y += alpha·x
+double lk_sum(const float *x, size_t count);
+double lk_sum_of_squares(const float *x, size_t count);
+
+// Row-wise softmax, or its logarithm; backward adds to dx.
+void lk_softmax(const float *x, float *y, size_t rows, size_t n, int logarithm);
+void lk_softmax_backward(
+    const float *y, const float *dy, float *dx, size_t rows, size_t n, int logarithm);
+
+// --- Random numbers (Philox4x32-10, addressed by position) -------------------------------------
+
+// out[i] = mean + deviation·normal, or low + (high - low)·uniform, from the numbers of (seed,
+// stream) at i/4.
+void lk_random_normal(
+    float *out, float mean, float deviation, uint64_t seed, uint64_t stream, size_t count);
+void lk_random_uniform(
+    float *out, float low, float high, uint64_t seed, uint64_t stream, size_t count);
+// The raw generator, for tests against the published vectors and for host-side choices.
+void lk_philox(uint32_t counter[4], uint32_t key0, uint32_t key1);
+
+// y = x·mask/(1-p), [rows, n] of `type`. row_keys (or NULL: the row's index) name the rows, so that
+// a row has the same mask wherever it is packed.
+void lk_dropout(
+    lk_dtype type, const void *x, void *y, float p, uint64_t seed, uint32_t stream,
+    const uint64_t *row_keys, size_t rows, size_t n);
+
+// --- Transformer operations; `type` is the activations' (LK_F32 or LK_BF16) --------------------
+
+// y = x·rstd·w, rstd = 1/√(mean x² + eps); rstd may be NULL.
+void lk_rms_norm(
+    lk_dtype type, const float *x, const float *w, float eps, void *y, float *rstd, size_t rows,
+    size_t n);
+// dx += …, dw += …; either may be NULL.
+void lk_rms_norm_backward(
+    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+    size_t rows, size_t n);
+
+enum { LK_SILU, LK_GELU_TANH };
+// h = f(gate)·up, and its gradients; dgate and dup may be the same memory as gate and up.
+void lk_gated(int kind, lk_dtype type, const void *gate, const void *up, void *h, size_t count);
+void lk_gated_backward(
+    int kind, lk_dtype type, const void *gate, const void *up, const void *dh, void *dgate,
+    void *dup, size_t count);
+
+// Rotary position embedding in place, pairs (i, i + d/2); sign -1 inverts (the gradient).
+// cosine, sine: [positions, d/2].
+void lk_rope(
+    lk_dtype type, void *x, const int32_t *positions, const float *cosine, const float *sine,
+    float sign, size_t rows, size_t heads, size_t d);
+
+void lk_add_bias(lk_dtype type, void *y, const float *bias, size_t rows, size_t n);
+void lk_column_sums(lk_dtype type, const void *x, float *sums, size_t rows, size_t n);  // adds
+
+// Causal attention over sequences packed back to back: query t of a sequence sees its keys 0…t.
+// q, out: [tokens, heads·d]; k, v: [tokens, kv_heads·d]; lse: [tokens, heads] (may be NULL in
+// forward); sequence i covers the rows starts[i] ..< starts[i + 1].
+typedef struct {
+  lk_dtype type;
+  const void *q, *k, *v;
+  size_t heads, kv_heads, d;
+  const int32_t *starts;
+  size_t sequences;
+  float scale;
+} lk_attention;
+void lk_attention_forward(const lk_attention *a, void *out, float *lse);
+// dq, dk, dv are overwritten.
+void lk_attention_backward(
+    const lk_attention *a, const void *out, const float *lse, const void *dout, void *dq, void *dk,
+    void *dv);
+// One new token per row: row i attends over lengths[i] cached rows at keys[i], values[i], each
+// [length, kv_heads·d]. q, out: [rows, heads·d].
+void lk_attention_decode(
+    lk_dtype type, const void *q, const void *const *keys, const void *const *values,
+    const int32_t *lengths, size_t rows, size_t heads, size_t kv_heads, size_t d, float scale,
+    void *out);
+
+// logits [rows, n] f32; log_probability[i] = log softmax(logits[i])[targets[i]]; d (of `type`, may be
+// NULL) = weight·(softmax - onehot), the gradient of -weight·Σ log_probability.
+void lk_cross_entropy(
+    lk_dtype type, const float *logits, const int32_t *targets, float weight,
+    float *log_probability, void *d, size_t rows, size_t n);
+
+// --- Optimizer ---------------------------------------------------------------------------------
+
+typedef struct {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float bias_correction1, bias_correction2;  // 1 - beta^step
+  float gradient_scale;                      // multiplies the gradient first: clipping
+} lk_adamw_options;
+void lk_adamw(
+    float *w, const float *g, float *m, float *v, const lk_adamw_options *options, size_t count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,176 @@
+// Kernels on f32 arrays: the general operations of the tensor library and the optimizer.
+
+// dx += rstd·(w·dy - x̂·mean(w·dy·x̂)) with x̂ = x·rstd; dw[j] += Σ_i dy·x̂ if dw is given.
+static void rms_norm_backward(
+    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+    size_t rows, size_t n) {
+  for (size_t i = 0; i < rows; ++i, x += n, dy += n) {
+    float r = rstd[i], mean = 0;
+    {
+#pragma clang fp reassociate(on) contract(fast)
+      for (size_t j = 0; j < n; ++j) mean += w[j] * dy[j] * x[j];
+    }
+    mean *= r / (float)n;
+    if (dx) {
+      for (size_t j = 0; j < n; ++j) dx[j] += r * (w[j] * dy[j] - x[j] * r * mean);
+      dx += n;
+    }
+    if (dw) {
+      for (size_t j = 0; j < n; ++j) dw[j] += dy[j] * x[j] * r;
+    }
+  }
+}
+
+static void unary(int op, const float *x, float *y, size_t n) {
+  switch (op) {
+    case LK_NEGATE: for (size_t i = 0; i < n; ++i) y[i] = -x[i]; break;
+    case LK_EXP: for (size_t i = 0; i < n; ++i) y[i] = expf(x[i]); break;
+    case LK_LOG: for (size_t i = 0; i < n; ++i) y[i] = logf(x[i]); break;
+    case LK_SQRT: for (size_t i = 0; i < n; ++i) y[i] = sqrtf(x[i]); break;
+    case LK_TANH: for (size_t i = 0; i < n; ++i) y[i] = fast_tanh(x[i]); break;
+    case LK_SIGMOID: for (size_t i = 0; i < n; ++i) y[i] = fast_sigmoid(x[i]); break;
+    case LK_RELU: for (size_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : 0; break;
+    case LK_SILU_OP: for (size_t i = 0; i < n; ++i) y[i] = x[i] * fast_sigmoid(x[i]); break;
+    case LK_GELU:
+      for (size_t i = 0; i < n; ++i) y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678f));
+      break;
+    case LK_GELU_TANH_OP:
+      for (size_t i = 0; i < n; ++i) {
+        float v = x[i], inner = 0.7978845608f * (v + 0.044715f * v * v * v);
+        y[i] = 0.5f * v * (1.0f + fast_tanh(inner));
+      }
+      break;
+  }
+}
+
+// dx += dy·f'(x), given x and y = f(x).
+static void unary_backward(
+    int op, const float *x, const float *y, const float *dy, float *dx, size_t n) {
+  switch (op) {
+    case LK_NEGATE: for (size_t i = 0; i < n; ++i) dx[i] -= dy[i]; break;
+    case LK_EXP: for (size_t i = 0; i < n; ++i) dx[i] += dy[i] * y[i]; break;
+    case LK_LOG: for (size_t i = 0; i < n; ++i) dx[i] += dy[i] / x[i]; break;
+    case LK_SQRT: for (size_t i = 0; i < n; ++i) dx[i] += dy[i] * 0.5f / y[i]; break;
+    case LK_TANH: for (size_t i = 0; i < n; ++i) dx[i] += dy[i] * (1.0f - y[i] * y[i]); break;
+    case LK_SIGMOID: for (size_t i = 0; i < n; ++i) dx[i] += dy[i] * y[i] * (1.0f - y[i]); break;
+    case LK_RELU: for (size_t i = 0; i < n; ++i) dx[i] += x[i] > 0 ? dy[i] : 0; break;
+    case LK_SILU_OP:
+      for (size_t i = 0; i < n; ++i) {
+        float s = fast_sigmoid(x[i]);
+        dx[i] += dy[i] * s * (1.0f + x[i] * (1.0f - s));
+      }
+      break;
+    case LK_GELU:
+      for (size_t i = 0; i < n; ++i) {
+        float cdf = 0.5f * (1.0f + erff(x[i] * 0.70710678f));
+        float density = 0.3989422804f * fast_exp(-0.5f * x[i] * x[i]);
+        dx[i] += dy[i] * (cdf + x[i] * density);
+      }
+      break;
+    case LK_GELU_TANH_OP:
+      for (size_t i = 0; i < n; ++i) {
+        float v = x[i], t = fast_tanh(0.7978845608f * (v + 0.044715f * v * v * v));
+        float slope = 0.7978845608f * (1.0f + 3.0f * 0.044715f * v * v);
+        dx[i] += dy[i] * (0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * slope);
+      }
+      break;
+  }
+}
+
+// c = a op b on one row of n; b is a row, or one number for all of it.
+static void binary(int op, const float *a, const float *b, int b_is_scalar, float *c, size_t n) {
+  size_t step = b_is_scalar ? 0 : 1;
+  switch (op) {
+    case LK_ADD: for (size_t i = 0; i < n; ++i) c[i] = a[i] + b[i * step]; break;
+    case LK_SUBTRACT: for (size_t i = 0; i < n; ++i) c[i] = a[i] - b[i * step]; break;
+    case LK_MULTIPLY: for (size_t i = 0; i < n; ++i) c[i] = a[i] * b[i * step]; break;
+    case LK_DIVIDE: for (size_t i = 0; i < n; ++i) c[i] = a[i] / b[i * step]; break;
+  }
+}
+
+static void axpy(float alpha, const float *x, float *y, size_t n) {
+  for (size_t i = 0; i < n; ++i) y[i] += alpha * x[i];
+}
+
+// Sums in f64 over fixed blocks of 4096, so that the result does not depend on the thread count.
+static double sum(const float *x, size_t n, int squared) {
+  double total = 0;
+  for (size_t start = 0; start < n; start += 4096) {
+    size_t end = start + 4096 < n ? start + 4096 : n;
+    double block = 0;
+    {
+#pragma clang fp reassociate(on)
+      if (squared) {
+        for (size_t i = start; i < end; ++i) block += (double)x[i] * x[i];
+      } else {
+        for (size_t i = start; i < end; ++i) block += x[i];
+      }
+    }
+    total += block;
+  }
+  return total;
+}
+
+// y = softmax(x) or log softmax(x) of one row.
+static void softmax(const float *x, float *y, size_t n, int logarithm) {
+  float max = x[0], total = 0;
+  for (size_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
+  {
+#pragma clang fp reassociate(on)
+    for (size_t i = 0; i < n; ++i) total += fast_exp(x[i] - max);
+  }
+  float lse = max + logf(total);
+  for (size_t i = 0; i < n; ++i) y[i] = logarithm ? x[i] - lse : fast_exp(x[i] - lse);
+}
+
+// softmax: dx += y·(dy - Σ dy·y); log softmax: dx += dy - e^y·Σ dy.
+static void softmax_backward(const float *y, const float *dy, float *dx, size_t n, int logarithm) {
+  float total = 0;
+  {
+#pragma clang fp reassociate(on)
+    for (size_t i = 0; i < n; ++i) total += logarithm ? dy[i] : dy[i] * y[i];
+  }
+  for (size_t i = 0; i < n; ++i) {
+    dx[i] += logarithm ? dy[i] - fast_exp(y[i]) * total : y[i] * (dy[i] - total);
+  }
+}
+
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019), in the order of torch.optim.AdamW.
+static void adamw(
+    float *w, const float *g, float *m, float *v, const lk_adamw_options *o, size_t n) {
+  float step_size = o->learning_rate / o->bias_correction1;
+  float root = sqrtf(o->bias_correction2);
+  float keep = 1.0f - o->learning_rate * o->weight_decay;
+  for (size_t i = 0; i < n; ++i) {
+    float gradient = g[i] * o->gradient_scale;
+    m[i] = m[i] + (gradient - m[i]) * (1.0f - o->beta1);
+    v[i] = v[i] * o->beta2 + gradient * gradient * (1.0f - o->beta2);
+    float denominator = sqrtf(v[i]) / root + o->epsilon;
+    w[i] = w[i] * keep - step_size * m[i] / denominator;
+  }
+}
+
+// Four Philox words per counter: uniform in [0, 1) with 24 bits, or normal pairs by Box–Muller.
+static void random_fill(
+    float *out, int normal, float a, float b, uint64_t seed, uint64_t stream, size_t begin,
+    size_t end) {
+  for (size_t i = begin; i < end; i += 4) {
+    uint64_t index = i / 4;
+    uint32_t c[4] = {
+        (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)stream, (uint32_t)(stream >> 32)};
+    philox(c, (uint32_t)seed, (uint32_t)(seed >> 32));
+    float values[4];
+    if (normal) {
+      for (int pair = 0; pair < 4; pair += 2) {
+        float u = ((float)(c[pair] >> 8) + 1.0f) * 0x1p-24f;  // (0, 1]: its logarithm is finite
+        float angle = (float)(c[pair + 1] >> 8) * 0x1p-24f * 6.28318530717958648f;
+        float radius = sqrtf(-2.0f * logf(u));
+        values[pair] = a + b * radius * cosf(angle);
+        values[pair + 1] = a + b * radius * sinf(angle);
+      }
+    } else {
+      for (int l = 0; l < 4; ++l) values[l] = a + (b - a) * ((float)(c[l] >> 8) * 0x1p-24f);
+    }
+    for (size_t l = 0; l < 4 && i + l < end; ++l) out[i + l] = values[l];
+  }
+}

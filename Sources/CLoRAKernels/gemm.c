@@ -1,0 +1,275 @@
+// Matrix products through oneDNN, for its 2.x and 3.x C API.
+//
+// oneDNN compiles a kernel per shape ("primitive"); making one costs from 0.1 to some milliseconds,
+// so they are kept in a table keyed by everything that decides about the code.
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lora_kernels.h"
+#include "parallel.h"
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t lk_memory_desc;  // an opaque pointer
+typedef const_dnnl_memory_desc_t lk_const_memory_desc;
+#else
+typedef dnnl_memory_desc_t lk_memory_desc;  // a struct
+typedef const dnnl_memory_desc_t *lk_const_memory_desc;
+#endif
+
+typedef struct {
+  int64_t m, n, k, lda, ldb, ldc;
+  int32_t transpose_a, transpose_b, ab_type, c_type, accumulate, padding;
+} product_key;
+
+typedef struct product {
+  product_key key;
+  dnnl_primitive_t primitive;  // NULL: this processor has no such product
+  lk_memory_desc a, b, c, scratchpad;
+  size_t scratchpad_bytes;
+  struct product *next;
+} product;
+
+enum { BUCKETS = 1024, MAX_PRODUCTS = 4096 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static product *buckets[BUCKETS];
+static size_t product_count;
+static dnnl_engine_t engine;
+
+// A stream carries no state on the CPU, but its calls are not documented as safe to share.
+static __thread dnnl_stream_t stream;
+static __thread void *scratchpad;
+static __thread size_t scratchpad_capacity;
+
+static void check(dnnl_status_t status, const char *call) {
+  if (status == dnnl_success) return;
+  // Shapes were checked in Swift; what is left (out of memory, a broken library) cannot go on.
+  fprintf(stderr, "lora: oneDNN %s failed with status %d\n", call, (int)status);
+  abort();
+}
+
+static dnnl_data_type_t data_type(int32_t type) { return type == LK_BF16 ? dnnl_bf16 : dnnl_f32; }
+
+static lk_memory_desc matrix_desc(
+    int64_t rows, int64_t columns, int64_t leading, int transpose, int32_t type) {
+  dnnl_dims_t dims = {rows, columns};
+  dnnl_dims_t strides = {transpose ? 1 : leading, transpose ? leading : 1};
+  lk_memory_desc desc;
+#if DNNL_VERSION_MAJOR >= 3
+  check(dnnl_memory_desc_create_with_strides(&desc, 2, dims, data_type(type), strides), "memory desc");
+#else
+  check(dnnl_memory_desc_init_by_strides(&desc, 2, dims, data_type(type), strides), "memory desc");
+#endif
+  return desc;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+static lk_const_memory_desc reference(const lk_memory_desc *desc) { return *desc; }
+#else
+static lk_const_memory_desc reference(const lk_memory_desc *desc) { return desc; }
+#endif
+
+static void make_primitive(product *p) {
+  const product_key *key = &p->key;
+  p->a = matrix_desc(key->m, key->k, key->lda, key->transpose_a, key->ab_type);
+  p->b = matrix_desc(key->k, key->n, key->ldb, key->transpose_b, key->ab_type);
+  p->c = matrix_desc(key->m, key->n, key->ldc, 0, key->c_type);
+
+  dnnl_primitive_attr_t attributes;
+  check(dnnl_primitive_attr_create(&attributes), "attributes");
+  // Scratch memory per thread: the library's own would be shared by threads that run one product.
+  check(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "scratchpad");
+  if (key->accumulate) {
+    dnnl_post_ops_t post_ops;
+    check(dnnl_post_ops_create(&post_ops), "post ops");
+#if DNNL_VERSION_MAJOR >= 3
+    check(dnnl_post_ops_append_sum(post_ops, 1.0f, 0, dnnl_data_type_undef), "sum");
+#else
+    check(dnnl_post_ops_append_sum(post_ops, 1.0f), "sum");
+#endif
+    check(dnnl_primitive_attr_set_post_ops(attributes, post_ops), "post ops");
+    check(dnnl_post_ops_destroy(post_ops), "post ops");
+  }
+
+  dnnl_primitive_desc_t desc;
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_status_t status =
+      dnnl_matmul_primitive_desc_create(&desc, engine, p->a, p->b, NULL, p->c, attributes);
+#else
+  dnnl_matmul_desc_t operation;
+  check(dnnl_matmul_desc_init(&operation, &p->a, &p->b, NULL, &p->c), "matmul desc");
+  dnnl_status_t status = dnnl_primitive_desc_create(&desc, &operation, attributes, engine, NULL);
+#endif
+  check(dnnl_primitive_attr_destroy(attributes), "attributes");
+  p->primitive = NULL;
+  if (status == dnnl_unimplemented) return;
+  check(status, "matmul");
+  check(dnnl_primitive_create(&p->primitive, desc), "primitive");
+  lk_const_memory_desc pad = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+#if DNNL_VERSION_MAJOR >= 3
+  check(dnnl_memory_desc_clone(&p->scratchpad, pad), "scratchpad");
+  p->scratchpad_bytes = dnnl_memory_desc_get_size(p->scratchpad);
+#else
+  p->scratchpad = *pad;
+  p->scratchpad_bytes = dnnl_memory_desc_get_size(&p->scratchpad);
+#endif
+  check(dnnl_primitive_desc_destroy(desc), "primitive desc");
+}
+
+static uint64_t hash_of(const product_key *key) {
+  const unsigned char *bytes = (const unsigned char *)key;
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < sizeof *key; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  return hash ^ (hash >> 32);
+}
+
+// Kept for the life of the process: a shape that came once comes again. Past MAX_PRODUCTS (data
+// with a new length in every pass) a product is made, used and thrown away by its caller.
+static product *find_product(const product_key *key, int *owned) {
+  *owned = 0;
+  pthread_mutex_lock(&lock);
+  if (engine == NULL) check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
+  product **bucket = &buckets[hash_of(key) % BUCKETS];
+  product *p = *bucket;
+  while (p != NULL && memcmp(&p->key, key, sizeof *key) != 0) p = p->next;
+  if (p == NULL) {
+    p = calloc(1, sizeof *p);
+    if (p == NULL) check(dnnl_out_of_memory, "cache");
+    p->key = *key;
+    make_primitive(p);
+    if (product_count < MAX_PRODUCTS) {
+      p->next = *bucket;
+      *bucket = p;
+      ++product_count;
+    } else {
+      *owned = 1;
+    }
+  }
+  pthread_mutex_unlock(&lock);
+  return p;
+}
+
+static void discard(product *p) {
+  if (p->primitive != NULL) dnnl_primitive_destroy(p->primitive);
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_destroy(p->a);
+  dnnl_memory_desc_destroy(p->b);
+  dnnl_memory_desc_destroy(p->c);
+  if (p->primitive != NULL) dnnl_memory_desc_destroy(p->scratchpad);
+#endif
+  free(p);
+}
+
+static dnnl_memory_t memory_at(const lk_memory_desc *desc, const void *pointer) {
+  dnnl_memory_t memory;
+  check(dnnl_memory_create(&memory, reference(desc), engine, (void *)pointer), "memory");
+  return memory;
+}
+
+static int execute(const product_key *key, const void *a, const void *b, void *c) {
+  int owned;
+  product *p = find_product(key, &owned);
+  int supported = p->primitive != NULL;
+  if (supported) {
+    if (stream == NULL) {
+      check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+    }
+    if (p->scratchpad_bytes > scratchpad_capacity) {
+      free(scratchpad);
+      scratchpad_capacity = (p->scratchpad_bytes + 4095) / 4096 * 4096;
+      if (posix_memalign(&scratchpad, 4096, scratchpad_capacity) != 0) {
+        check(dnnl_out_of_memory, "scratchpad");
+      }
+    }
+    dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, memory_at(&p->a, a)},
+        {DNNL_ARG_WEIGHTS, memory_at(&p->b, b)},
+        {DNNL_ARG_DST, memory_at(&p->c, c)},
+        {DNNL_ARG_SCRATCHPAD, memory_at(&p->scratchpad, scratchpad)},
+    };
+    check(dnnl_primitive_execute(p->primitive, stream, 4, arguments), "execute");
+    check(dnnl_stream_wait(stream), "wait");
+    for (int i = 0; i < 4; ++i) dnnl_memory_destroy(arguments[i].memory);
+  }
+  if (owned) discard(p);
+  return supported;
+}
+
+// A copy in f32, rows packed, of a stored (untransposed) matrix.
+static float *widened(const uint16_t *matrix, int64_t rows, int64_t columns, int64_t leading) {
+  float *copy = malloc((size_t)(rows * columns) * sizeof(float));
+  if (copy == NULL) check(dnnl_out_of_memory, "widening");
+  for (int64_t i = 0; i < rows; ++i) {
+    lk_convert(LK_BF16, matrix + i * leading, LK_F32, copy + i * columns, (size_t)columns);
+  }
+  return copy;
+}
+
+// oneDNN has no bf16 below AVX-512: the same product in f32, result rounded once.
+static void gemm_by_widening(const product_key *key, const void *a, const void *b, void *c) {
+  int64_t a_rows = key->transpose_a ? key->k : key->m, a_columns = key->transpose_a ? key->m : key->k;
+  int64_t b_rows = key->transpose_b ? key->n : key->k, b_columns = key->transpose_b ? key->k : key->n;
+  product_key wide = *key;
+  wide.ab_type = wide.c_type = LK_F32;
+  float *wide_a = widened(a, a_rows, a_columns, key->lda);
+  float *wide_b = widened(b, b_rows, b_columns, key->ldb);
+  wide.lda = a_columns;
+  wide.ldb = b_columns;
+  if (key->c_type == LK_F32) {
+    execute(&wide, wide_a, wide_b, c);
+  } else {
+    float *wide_c = key->accumulate ? widened(c, key->m, key->n, key->ldc)
+                                    : malloc((size_t)(key->m * key->n) * sizeof(float));
+    if (wide_c == NULL) check(dnnl_out_of_memory, "widening");
+    wide.ldc = key->n;
+    execute(&wide, wide_a, wide_b, wide_c);
+    for (int64_t i = 0; i < key->m; ++i) {
+      lk_convert(LK_F32, wide_c + i * key->n, LK_BF16, (uint16_t *)c + i * key->ldc, (size_t)key->n);
+    }
+    free(wide_c);
+  }
+  free(wide_a);
+  free(wide_b);
+}
+
+void lk_gemm(const lk_gemm_arguments *g) {
+  if (g->m == 0 || g->n == 0) return;
+  product_key key;
+  memset(&key, 0, sizeof key);
+  key.m = g->m;
+  key.n = g->n;
+  key.k = g->k;
+  key.transpose_a = g->transpose_a;
+  key.transpose_b = g->transpose_b;
+  // A matrix of one stored row has no meaningful stride; oneDNN wants at least the row's length.
+  int64_t a_columns = g->transpose_a ? g->m : g->k, b_columns = g->transpose_b ? g->k : g->n;
+  key.lda = g->lda < a_columns ? a_columns : g->lda;
+  key.ldb = g->ldb < b_columns ? b_columns : g->ldb;
+  key.ldc = g->ldc < g->n ? g->n : g->ldc;
+  key.ab_type = g->ab_type;
+  key.c_type = g->c_type;
+  key.accumulate = g->accumulate;
+  if (!execute(&key, g->a, g->b, g->c)) gemm_by_widening(&key, g->a, g->b, g->c);
+}
+
+const char *lk_onednn_version(void) {
+  static char text[32];
+  const dnnl_version_t *version = dnnl_version();
+  snprintf(text, sizeof text, "%d.%d.%d", version->major, version->minor, version->patch);
+  return text;
+}
+
+int lk_has_fast_bf16(void) {
+  // oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too.
+  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx
+#if DNNL_VERSION_MAJOR >= 3
+         || isa == dnnl_cpu_isa_avx512_core_fp16 || isa == dnnl_cpu_isa_avx512_core_amx_fp16 ||
+         isa == dnnl_cpu_isa_avx10_1_512 || isa == dnnl_cpu_isa_avx10_1_512_amx ||
+         isa == dnnl_cpu_isa_avx10_1_512_amx_fp16
+#endif
+      ;
+}

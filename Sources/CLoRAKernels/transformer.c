@@ -1,0 +1,141 @@
+// Splits the transformer's element-wise operations over the threads.
+#include <string.h>
+
+#include "kernel_table.h"
+#include "parallel.h"
+
+typedef struct {
+  lk_dtype type;
+  int kind;
+  const char *in, *in2, *in3;
+  char *out, *out2;
+  const float *x, *w, *rstd, *dy, *cosine, *sine;
+  float *dx, *dw, *stats;
+  const int32_t *indices;
+  const uint64_t *row_keys;
+  float scalar;
+  uint64_t seed;
+  uint32_t stream;
+  size_t n, heads, rows;
+} job;
+
+static size_t row_grain(size_t n) { return n >= 8192 ? 1 : 8192 / (n ? n : 1); }
+
+static void rms_norm_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->rms_norm(
+      j->x + begin * j->n, j->w, j->scalar, j->out + begin * j->n * lk_element_size(j->type),
+      j->stats ? j->stats + begin : NULL, end - begin, j->n);
+}
+void lk_rms_norm(
+    lk_dtype type, const float *x, const float *w, float eps, void *y, float *rstd, size_t rows,
+    size_t n) {
+  job j = {.type = type, .x = x, .w = w, .scalar = eps, .out = y, .stats = rstd, .n = n};
+  lk_parallel_for(rows, row_grain(n), rms_norm_rows, &j);
+}
+
+static void rms_norm_backward_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  size_t at = begin * j->n;
+  lk_kernels()->rms_norm_backward(
+      j->x + at, j->w, j->rstd + begin, j->dy + at, j->dx ? j->dx + at : NULL, j->dw, end - begin,
+      j->n);
+}
+void lk_rms_norm_backward(
+    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+    size_t rows, size_t n) {
+  job j = {.x = x, .w = w, .rstd = rstd, .dy = dy, .dx = dx, .n = n};
+  if (dx) lk_parallel_for(rows, row_grain(n), rms_norm_backward_rows, &j);
+  // dw sums over rows: one thread, in order (norm weights are trained in small networks only).
+  if (dw) lk_kernels()->rms_norm_backward(x, w, rstd, dy, NULL, dw, rows, n);
+}
+
+static void gated_range(void *context, size_t begin, size_t end) {
+  job *j = context;
+  size_t at = begin * lk_element_size(j->type);
+  lk_activations(j->type)->gated(j->kind, j->in + at, j->in2 + at, j->out + at, end - begin);
+}
+void lk_gated(int kind, lk_dtype type, const void *gate, const void *up, void *h, size_t count) {
+  job j = {.kind = kind, .type = type, .in = gate, .in2 = up, .out = h};
+  lk_parallel_for(count, 8192, gated_range, &j);
+}
+
+static void gated_backward_range(void *context, size_t begin, size_t end) {
+  job *j = context;
+  size_t at = begin * lk_element_size(j->type);
+  lk_activations(j->type)->gated_backward(
+      j->kind, j->in + at, j->in2 + at, j->in3 + at, j->out + at, j->out2 + at, end - begin);
+}
+void lk_gated_backward(
+    int kind, lk_dtype type, const void *gate, const void *up, const void *dh, void *dgate,
+    void *dup, size_t count) {
+  job j = {
+      .kind = kind, .type = type, .in = gate, .in2 = up, .in3 = dh, .out = dgate, .out2 = dup};
+  lk_parallel_for(count, 8192, gated_backward_range, &j);
+}
+
+static void rope_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  size_t stride = j->heads * j->n;
+  lk_activations(j->type)->rope(
+      j->out + begin * stride * lk_element_size(j->type), stride, j->indices + begin, j->cosine,
+      j->sine, j->scalar, end - begin, j->heads, j->n);
+}
+void lk_rope(
+    lk_dtype type, void *x, const int32_t *positions, const float *cosine, const float *sine,
+    float sign, size_t rows, size_t heads, size_t d) {
+  job j = {
+      .type = type, .out = x, .indices = positions, .cosine = cosine, .sine = sine,
+      .scalar = sign, .heads = heads, .n = d};
+  lk_parallel_for(rows, row_grain(heads * d), rope_rows, &j);
+}
+
+static void add_bias_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->add_bias(
+      j->out + begin * j->n * lk_element_size(j->type), j->w, end - begin, j->n);
+}
+void lk_add_bias(lk_dtype type, void *y, const float *bias, size_t rows, size_t n) {
+  job j = {.type = type, .out = y, .w = bias, .n = n};
+  lk_parallel_for(rows, row_grain(n), add_bias_rows, &j);
+}
+
+static void column_sum_range(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->column_sums(j->in, j->dw, j->rows, j->n, begin, end);
+}
+void lk_column_sums(lk_dtype type, const void *x, float *sums, size_t rows, size_t n) {
+  job j = {.type = type, .in = x, .dw = sums, .rows = rows, .n = n};
+  lk_parallel_for(n, 64, column_sum_range, &j);  // columns are split: each sum runs in row order
+}
+
+static void dropout_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->dropout(
+      j->in, j->out, j->scalar, j->seed, j->stream, j->row_keys, begin, end, j->n);
+}
+void lk_dropout(
+    lk_dtype type, const void *x, void *y, float p, uint64_t seed, uint32_t stream,
+    const uint64_t *row_keys, size_t rows, size_t n) {
+  job j = {
+      .type = type, .in = x, .out = y, .scalar = p, .seed = seed, .stream = stream,
+      .row_keys = row_keys, .n = n};
+  lk_parallel_for(rows, row_grain(n), dropout_rows, &j);
+}
+
+static void cross_entropy_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  for (size_t i = begin; i < end; ++i) {
+    char *d = j->out ? j->out + i * j->n * lk_element_size(j->type) : NULL;
+    j->stats[i] = lk_activations(j->type)->cross_entropy_row(
+        j->x + i * j->n, j->indices[i], j->scalar, d, j->n);
+  }
+}
+void lk_cross_entropy(
+    lk_dtype type, const float *logits, const int32_t *targets, float weight,
+    float *log_probability, void *d, size_t rows, size_t n) {
+  job j = {
+      .type = type, .x = logits, .indices = targets, .scalar = weight, .stats = log_probability,
+      .out = d, .n = n};
+  lk_parallel_for(rows, 1, cross_entropy_rows, &j);
+}
