@@ -7,7 +7,7 @@
 ///
 /// `qwen2` does not normalise to NFC first as Hugging Face's tokenizer of these models does: model
 /// files in GGUF do not say so, and llama.cpp does not either.
-struct PreTokenizer: Sendable {
+package struct PreTokenizer: Sendable {
   private let passes: [RegularExpression]
 
   /// Whether a piece that is in the vocabulary is that token, whatever the merges would make of it.
@@ -17,7 +17,7 @@ struct PreTokenizer: Sendable {
   let addsBOSByDefault: Bool
 
   /// The rule of a name; throws if the name is not known.
-  init(named name: String) throws {
+  package init(named name: String) throws {
     guard let rule = Self.rules.first(where: { $0.names.contains(name) }) else {
       let known = Self.rules.flatMap(\.names).sorted().joined(separator: ", ")
       throw TokenizerError(
@@ -28,6 +28,19 @@ struct PreTokenizer: Sendable {
     ignoresMerges = rule.ignoresMerges
     addsBOSByDefault = rule.addsBOSByDefault
   }
+
+  /// The pieces of a text without special tokens; put together they are the text.
+  package func pieces(of text: String) -> [String] {
+    var pieces: [String] = []
+    var text = text
+    text.withUTF8 { bytes in
+      makeMatchers().forEachPiece(of: bytes) { pieces.append(String(decoding: $0, as: UTF8.self)) }
+    }
+    return pieces
+  }
+
+  /// The Unicode version of the tables behind the patterns, such as `14.0.0`.
+  package static var unicodeVersion: String { RegularExpression.unicodeVersion }
 
   /// A matcher per pass, for the use of one thread.
   func makeMatchers() -> Matchers { Matchers(passes) }
