@@ -71,6 +71,9 @@ import Testing
     Row(name: "merge twice", message: "merges[1]: \"a b\" occurs twice") {
       $0.merges.append("a b")
     },
+    Row(name: "no merges", message: "merges: no merges, but tokens of several bytes") {
+      $0.merges = []
+    },
     Row(name: "bos past the end", message: "bos_token_id: 5 is not one of the 5") {
       $0.bosTokenID = 5
     },

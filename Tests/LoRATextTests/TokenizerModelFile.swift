@@ -5,15 +5,13 @@ import LoRAText
 
 /// The demo model that the tests use when it is there.
 enum TokenizerModelFile {
-  /// Where the model is, or nil; says once per call why a test cannot run.
-  static func find(for test: String) -> URL? {
-    let path =
-      ProcessInfo.processInfo.environment["LORA_DEMO_MODEL"]
-      ?? NSHomeDirectory() + "/.cache/swift-lora/SmolLM2-135M-Instruct.Q4_1.gguf"
-    if FileManager.default.fileExists(atPath: path) { return URL(filePath: path) }
-    print("DISABLED: \(test) needs the demo model, and there is no \(path) (LORA_DEMO_MODEL)")
-    return nil
-  }
+  /// Where the model is expected.
+  static let url = URL(
+    filePath: ProcessInfo.processInfo.environment["LORA_DEMO_MODEL"]
+      ?? NSHomeDirectory() + "/.cache/swift-lora/SmolLM2-135M-Instruct.Q4_1.gguf")
+
+  /// Whether the model is there; the tests that need it are skipped with a reason if not.
+  static var exists: Bool { FileManager.default.fileExists(atPath: url.path) }
 
   /// The description of the tokenizer in a GGUF file.
   static func description(_ file: URL) throws -> TokenizerDescription {

@@ -4,17 +4,22 @@ import Foundation
 import LoRAText
 import Testing
 
-@Suite(.serialized) struct TokenizerModelTests {
-  static func tokenizer(for test: String) throws -> Tokenizer? {
-    guard let file = TokenizerModelFile.find(for: test) else { return nil }
-    return try Tokenizer(TokenizerModelFile.description(file))
+@Suite(
+  .serialized,
+  .enabled(
+    if: TokenizerModelFile.exists,
+    "the demo model is neither where LORA_DEMO_MODEL says nor in ~/.cache/swift-lora"))
+struct TokenizerModelTests {
+  let tokenizer: Tokenizer
+
+  init() throws {
+    tokenizer = try Tokenizer(TokenizerModelFile.description(TokenizerModelFile.url))
   }
 
   @Test(
     "SmolLM2's tokens equal Hugging Face's",
     arguments: ["smollm2-chosen.jsonl", "smollm2-random.jsonl"])
   func equalsHuggingFace(_ name: String) throws {
-    guard let tokenizer = try Self.tokenizer(for: name) else { return }
     let cases = try TokenizerFixtures.cases(name)
     #expect(cases.count > 1_000)
     let differences = TokenizerFixtures.differences(tokenizer, cases)
@@ -25,7 +30,6 @@ import Testing
 
   @Test("what SmolLM2's file says")
   func facts() throws {
-    guard let tokenizer = try Self.tokenizer(for: "facts") else { return }
     #expect(tokenizer.vocabularySize == 49_152)
     #expect(tokenizer.bosTokenID == 1)
     #expect(tokenizer.eosTokenID == 2)
@@ -43,7 +47,6 @@ import Testing
       if: ProcessInfo.processInfo.environment["LORA_TOKENIZER_CASES"] != nil,
       "LORA_TOKENIZER_CASES names no file; Scripts/fixtures/tokenizer.py --cases makes one"))
   func largeSet() throws {
-    guard let tokenizer = try Self.tokenizer(for: "largeSet") else { return }
     let path = try #require(ProcessInfo.processInfo.environment["LORA_TOKENIZER_CASES"])
     let cases = try TokenizerFixtures.cases(URL(filePath: path))
     let differences = TokenizerFixtures.differences(tokenizer, cases)
@@ -53,7 +56,9 @@ import Testing
 
   @Test("at least 2 MB/s on English, JSON and code")
   func speed() throws {
-    guard let tokenizer = try Self.tokenizer(for: "speed") else { return }
+    let description = try TokenizerModelFile.description(TokenizerModelFile.url)
+    let start = try ContinuousClock().measure { _ = try Tokenizer(description) }
+    print("a tokenizer of \(tokenizer.vocabularySize) tokens is ready in \(start)")
     let kinds = try TokenizerSpeedText.make()
     for (name, text) in kinds + [("mixed", kinds.map(\.text).joined(separator: "\n"))] {
       var rates: [Double] = []
@@ -75,8 +80,7 @@ import Testing
 
   @Test("giant words, blanks and look-alikes take time in proportion to their length")
   func giants() throws {
-    guard let tokenizer = try Self.tokenizer(for: "giants") else { return }
-    var random = SplitMix(state: 5)
+    var random = TokenizerTestRandom(state: 5)
     let letters = (0..<1_000_000).map { _ in UInt8(97 + random.below(26)) }
     let rows: [(String, String)] = [
       ("letters", String(decoding: letters, as: UTF8.self)),
@@ -118,7 +122,7 @@ enum TokenizerSpeedText {
       }
     }
     let words = prose.split(separator: " ").filter { !$0.contains("\"") && !$0.contains("\\") }
-    var random = SplitMix(state: 3)
+    var random = TokenizerTestRandom(state: 3)
     var json = ""
     while json.utf8.count < 200_000 {
       func word() -> Substring { words[random.below(words.count)] }

@@ -88,7 +88,7 @@ import Testing
   @Test("any ids stream to the same text as they decode to at once, split characters included")
   func streaming() throws {
     let tokenizer = try Tokenizer(TokenizerFixtures.tinyModel("gpt-2"))
-    var random = SplitMix(state: 11)
+    var random = TokenizerTestRandom(state: 11)
     for _ in 0..<3_000 {
       // Single bytes are the first 256 tokens: mostly broken UTF-8, of every kind.
       let tokens = (0..<random.below(24)).map { _ in
@@ -110,6 +110,24 @@ import Testing
     #expect(parts.last == "😀")
   }
 
+  @Test(
+    "giant runs take time in proportion to their length under every rule",
+    arguments: ["gpt-2", "smollm", "llama-bpe", "qwen2", "default"])
+  func giants(_ name: String) throws {
+    let tokenizer = try Tokenizer(TokenizerFixtures.tinyModel(name))
+    for unit in [" ", "\n", " \n", "a", "1", "!", "'", "é", "\u{301}", "<|a|"] {
+      for end in ["", "x", "!"] {
+        let text = String(repeating: unit, count: 300_000 / unit.utf8.count) + end
+        var tokens: [Int32] = []
+        let time = ContinuousClock().measure {
+          tokens = tokenizer.encode(text, addSpecialTokens: false)
+        }
+        #expect(time < .seconds(3), "\(unit.debugDescription): \(time)")
+        #expect(Array(tokenizer.decode(tokens).utf8) == Array(text.utf8))
+      }
+    }
+  }
+
   @Test("threads may share a tokenizer")
   func concurrency() async throws {
     let tokenizer = try Tokenizer(TokenizerFixtures.tinyModel("default"))
@@ -126,7 +144,7 @@ import Testing
 }
 
 /// A small random number generator with a seed.
-struct SplitMix {
+struct TokenizerTestRandom {
   var state: UInt64
 
   mutating func next() -> UInt64 {

@@ -18,6 +18,12 @@ struct MergeTable: Sendable {
       throw TokenizerError(
         message: "tokenizer.ggml.merges: \(merges.count) merges", hint: TokenizerError.convertAgain)
     }
+    // A key that is missing would otherwise be a model that reads everything letter by letter.
+    guard !merges.isEmpty || !vocabulary.hasTokensOfSeveralBytes else {
+      throw TokenizerError(
+        message: "tokenizer.ggml.merges: no merges, but tokens of several bytes",
+        hint: TokenizerError.convertAgain)
+    }
     var bits: UInt64 = 4
     while 1 << bits < merges.count * 2 { bits += 1 }
     shift = 64 - bits

@@ -67,6 +67,11 @@ struct Vocabulary: Sendable {
     self.byteTokens = byteTokens
   }
 
+  /// Whether there is a normal token of more than one byte, which only merges can make.
+  var hasTokensOfSeveralBytes: Bool {
+    (0..<Int32(count)).contains { types[Int($0)] == .normal && text(of: $0).count > 1 }
+  }
+
   /// Whether an id is one of a token.
   func contains(_ id: Int32) -> Bool { id >= 0 && Int(id) < count }
 
