@@ -5,7 +5,8 @@
 /// Which characters are letters depends on the Unicode version of the one who asks. Hugging Face's
 /// `tokenizers` (0.23) splits with Unicode 16, Debian 12's PCRE2 knows Unicode 14: the characters
 /// that came between are added by hand. A PCRE2 with Unicode 15 or 16 has them already, which does
-/// no harm. `Scripts/fixtures/tokenizer.py --classes` finds the differences anew.
+/// no harm. `Scripts/fixtures/tokenizer.py --classes` writes their classes to a fixture, and a test
+/// names every code point of Unicode that is not where the fixture has it.
 enum UnicodeClasses {
   /// Letters.
   static let letters = #"\p{L}"# + lettersSinceUnicode15
