@@ -75,8 +75,9 @@ private func appendBlock(
     }
     return result.bitPattern
   }
-  /// 1/d of the scale before it is rounded to f16; 0 for a block of zeros.
-  func inverse(_ scale: Float) -> Float { scale == 0 ? 0 : 1 / scale }
+  /// 1/d of the scale before it is rounded to f16; 0 for a block of zeros, and for one so small
+  /// that the inverse overflows (whose scale is 0 in f16, so that it reads as zeros anyway).
+  func inverse(_ scale: Float) -> Float { (1 / scale).isFinite ? 1 / scale : 0 }
 
   var quantised = [UInt8](repeating: 0, count: 32)
   switch dtype {

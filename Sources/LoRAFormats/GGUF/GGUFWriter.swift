@@ -1,5 +1,7 @@
 // Writes GGUF files: metadata, tensor list, padded tensors.
 
+import LoRATensor
+
 /// Collects metadata and tensors, then writes them as a GGUF file of version 3.
 package struct GGUFWriter {
   private var metadata: [(key: String, value: GGUFValue)] = []
