@@ -32,20 +32,17 @@ struct GGUFCursor {
   }
 
   /// A count of things of which each takes at least `minimumBytes` of what is left of the file.
-  mutating func count(
-    _ things: @autoclosure () -> String, minimumBytes: Int, _ what: @autoclosure () -> String
-  ) throws -> Int {
+  mutating func count(_ what: @autoclosure () -> String, minimumBytes: Int) throws -> Int {
     let value: UInt64 = try integer(what())
     guard value <= UInt64(remaining / minimumBytes) else {
-      throw failure(
-        "\(what()) is \(value) \(things()), more than the \(remaining) bytes behind it can hold")
+      throw failure("\(what()) is \(value), more than the \(remaining) bytes behind it can hold")
     }
     return Int(value)
   }
 
   /// The bytes of a string, which follow their number.
   mutating func stringBytes(_ what: @autoclosure () -> String) throws -> UnsafeRawBufferPointer {
-    let length = try count("bytes", minimumBytes: 1, "the length of \(what())")
+    let length = try count("the length of \(what())", minimumBytes: 1)
     defer { position += length }
     return UnsafeRawBufferPointer(rebasing: bytes[position..<(position + length)])
   }

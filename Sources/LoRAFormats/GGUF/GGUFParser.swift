@@ -21,9 +21,9 @@ struct GGUFParser {
   mutating func parse() throws {
     try parseMagicAndVersion()
     // Name length, at least one byte of name, rank, type, offset.
-    let tensorCount = try cursor.count("tensors", minimumBytes: 25, "the number of tensors")
+    let tensorCount = try cursor.count("the number of tensors", minimumBytes: 25)
     // Key length, at least one byte of key, type, at least one byte of value.
-    let keyCount = try cursor.count("entries", minimumBytes: 14, "the number of metadata entries")
+    let keyCount = try cursor.count("the number of metadata entries", minimumBytes: 14)
     for index in 0..<keyCount { try parseEntry(index) }
     let alignment = try parseAlignment()
     var headers: [TensorHeader] = []
@@ -75,7 +75,7 @@ struct GGUFParser {
         throw cursor.failure("\(key) is an array of arrays, which GGUF does not allow here")
       }
       let count = try cursor.count(
-        "elements", minimumBytes: elementType.byteCount ?? 8, "the length of array \(key)")
+        "the length of array \(key)", minimumBytes: elementType.byteCount ?? 8)
       entry = GGUFFile.Entry(
         type: type, elements: (elementType, count), byteOffset: cursor.position)
       if let size = elementType.byteCount {
