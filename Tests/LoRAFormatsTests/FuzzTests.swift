@@ -68,6 +68,24 @@ struct FuzzTests {
     #expect(opened > 100 && opened < 3000, "\(opened) opened")
   }
 
+  @Test("4000 damaged safetensors files open or are refused")
+  func safetensors() throws {
+    let folder = try TemporaryFolder()
+    let whole = Array(try Fixture.data("formats/floats.safetensors"))
+    var random = FixedGenerator(seed: 2)
+    var opened = 0
+    for _ in 0..<4000 {
+      let path = try folder.write(damaged(whole, &random), to: "damaged.safetensors")
+      guard let file = try opening({ try SafeTensorsFile(contentsOf: path) }) else { continue }
+      opened += 1
+      for name in file.tensorNames {
+        guard let tensor = try opening({ try file.bytes(of: name) }) else { continue }
+        _ = tensor.withBytes { $0.reduce(0) { $0 &+ $1 } }
+      }
+    }
+    #expect(opened > 100 && opened < 3000, "\(opened) opened")
+  }
+
   /// The result, or nil where the file is refused as it should be. Other errors pass.
   private func opening<T>(_ body: () throws -> T) throws -> T? {
     do { return try body() } catch is ModelFileError { return nil }

@@ -213,6 +213,31 @@ struct GGUFFileTests {
   }
 }
 
+@Suite("Large vocabularies")
+struct LargeVocabularyTests {
+  @Test("262144 tokens are found and decoded quickly")
+  func time() throws {
+    let raw = RawGGUF {
+      $0.header(tensors: 0, entries: 1)
+      $0.array("tokenizer.ggml.tokens", elementType: 8, count: 262_144)
+      for index in 0..<262_144 { $0.string("▁token\(index)") }
+    }
+    let folder = try TemporaryFolder()
+    let path = try folder.write(raw.bytes, to: "vocabulary.gguf")
+    let clock = ContinuousClock()
+    var tokens: [String] = []
+    let opening = try clock.measure { _ = try GGUFFile(contentsOf: path) }
+    let both = try clock.measure {
+      tokens = try GGUFFile(contentsOf: path).strings("tokenizer.ggml.tokens") ?? []
+    }
+    #expect(tokens.count == 262_144)
+    #expect(tokens.last == "▁token262143")
+    print("262144 tokens: opened in \(opening), opened and decoded in \(both)")
+    // Ten times what it takes, for a machine that is busy with other tests.
+    #expect(both < .seconds(1))
+  }
+}
+
 @Suite("GGUFWriter")
 struct GGUFWriterTests {
   @Test("What is written is read back")

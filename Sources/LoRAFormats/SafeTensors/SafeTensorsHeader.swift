@@ -66,9 +66,9 @@ struct SafeTensorsHeader {
     }
   }
 
-  private func tensor(_ name: String, _ value: HeaderValue, dataStart: Int) throws
-    -> SafeTensorsInfo
-  {
+  private func tensor(
+    _ name: String, _ value: HeaderValue, _ dataStart: Int, _ dataCount: Int
+  ) throws -> SafeTensorsInfo {
     guard case .object(let members) = value else {
       throw failure("the entry of tensor \(name) is not an object")
     }
