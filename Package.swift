@@ -68,7 +68,7 @@ let package = Package(
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),
     tests("LoRATensorTests", ["LoRATensor", "CLoRAKernels"]),
     tests("LoRANNTests", ["LoRATensor", "LoRANN"]),
-    tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON"]),
+    tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON", "CLoRAKernels"]),
     tests("LoRAJSONTests", ["LoRAJSON"]),
     tests("LoRATextTests", ["LoRAText", "LoRAJSON"]),
     tests("LoRAModelsTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels"]),

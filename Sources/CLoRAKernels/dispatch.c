@@ -4,19 +4,23 @@
 
 #include "kernel_table.h"
 
-static const lk_table *choose(void) {
+const lk_table *lk_table_named(const char *isa) {
 #if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (strcmp(isa, "v4") == 0) return __builtin_cpu_supports("x86-64-v4") ? &lk_table_v4 : NULL;
+  if (strcmp(isa, "v3") == 0) return __builtin_cpu_supports("x86-64-v3") ? &lk_table_v3 : NULL;
+#endif
+  return strcmp(isa, "baseline") == 0 ? &lk_table_baseline : NULL;
+}
+
+static const lk_table *choose(void) {
   const char *limit = getenv("LORA_CPU_ISA");
   int level = 4;
-  if (limit != NULL) {
-    if (strcmp(limit, "baseline") == 0) level = 2;
-    if (strcmp(limit, "v3") == 0) level = 3;
-  }
-  __builtin_cpu_init();
-  if (level >= 4 && __builtin_cpu_supports("x86-64-v4")) return &lk_table_v4;
-  if (level >= 3 && __builtin_cpu_supports("x86-64-v3")) return &lk_table_v3;
-#endif
-  return &lk_table_baseline;
+  if (limit != NULL && strcmp(limit, "baseline") == 0) level = 2;
+  if (limit != NULL && strcmp(limit, "v3") == 0) level = 3;
+  const lk_table *table = level >= 4 ? lk_table_named("v4") : NULL;
+  if (table == NULL && level >= 3) table = lk_table_named("v3");
+  return table != NULL ? table : &lk_table_baseline;
 }
 
 const lk_table *lk_kernels(void) {

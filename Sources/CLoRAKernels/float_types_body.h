@@ -31,3 +31,24 @@ static inline float f16_to_f32(uint16_t value) {
   memcpy(&result, &bits, 4);
   return result;
 }
+
+// Round to nearest, ties to even; beyond 65504 + half a step infinity; a NaN stays a NaN (quiet).
+static inline uint16_t f32_to_f16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  uint32_t sign = (bits >> 16) & 0x8000;
+  uint32_t magnitude = bits & 0x7FFFFFFF;
+  // Normal halves: rebase the exponent by -112, round away the 13 low bits.
+  uint32_t normal = (magnitude + ((magnitude >> 13) & 1) + 0xFFF - (112u << 23)) >> 13;
+  // Below 2^-14: the last place of 0.5 + x is the subnormals' step 2^-24, so the addition rounds.
+  float shifted;
+  memcpy(&shifted, &magnitude, 4);
+  shifted += 0.5f;
+  uint32_t subnormal;
+  memcpy(&subnormal, &shifted, 4);
+  subnormal -= 0x3F000000;
+  uint32_t special = magnitude > 0x7F800000 ? 0x7E00 | ((magnitude >> 13) & 0x1FF) : 0x7C00;
+  uint32_t half = magnitude < 0x38800000 ? subnormal : normal;
+  half = magnitude >= 0x47800000 ? special : half;
+  return (uint16_t)(sign | half);
+}

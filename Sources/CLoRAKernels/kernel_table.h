@@ -38,6 +38,20 @@ typedef struct {
    (void *)rope_##T,        (void *)add_bias_##T,    (void *)column_sums_##T,        \
    (void *)dropout_##T,     (void *)cross_entropy_row_##T, (void *)softmax_row_##T,  \
    (void *)softmax_row_backward_##T, (void *)dot_##T, (void *)attend_one_##T}
+// Bytes of `count` elements; for the block types `count` is a multiple of 32.
+static inline size_t lk_bytes_of(lk_dtype type, size_t count) {
+  switch (type) {
+    case LK_F32: return count * 4;
+    case LK_F16:
+    case LK_BF16: return count * 2;
+    case LK_Q4_0: return count / 32 * 18;
+    case LK_Q4_1: return count / 32 * 20;
+    case LK_Q5_0: return count / 32 * 22;
+    case LK_Q5_1: return count / 32 * 24;
+    case LK_Q8_0: return count / 32 * 34;
+  }
+  return 0;
+}
 
 typedef struct {
   const char *name;
@@ -74,3 +88,5 @@ static inline const lk_activation_table *lk_activations(lk_dtype type) {
 }
 
 static inline size_t lk_element_size(lk_dtype type) { return type == LK_BF16 ? 2 : 4; }
+// The table of "baseline", "v3" or "v4"; NULL where the processor lacks it.
+const lk_table *lk_table_named(const char *isa);

@@ -33,11 +33,13 @@ int lk_get_threads(void);
 
 // --- Conversion ------------------------------------------------------------------------------
 
-// dst[i] = src[i] for `count` elements; dst_type is LK_F32 or LK_BF16 (rounded to nearest even),
-// src_type any of lk_dtype. Quantised blocks are exact in f32: the same bits as the `gguf` package.
-// Runs on all threads. count is a multiple of the block length.
+// dst[i] = src[i] for `count` elements, for any src_type; dst_type is LK_F32, LK_BF16 or LK_F16.
+// Quantised blocks are exact in f32: the same bits as the `gguf` package. The 16-bit types are
+// that value rounded to nearest, ties to even. Runs on all threads. count is a multiple of the
+// block length.
 void lk_convert(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
 
+<<<<<<< HEAD
 // --- Matrix products -------------------------------------------------------------------------
 
 // C (m, n) = op(A) (m, k) · op(B) (k, n), plus what C held if `accumulate`. Row-major; lda, ldb and
@@ -169,6 +171,14 @@ typedef struct {
 } lk_adamw_options;
 void lk_adamw(
     float *w, const float *g, float *m, float *v, const lk_adamw_options *options, size_t count);
+=======
+// lk_convert by the kernels of one instruction set ("baseline", "v3", "v4") in the calling thread,
+// for tests that compare them all in one process. Returns 0, having done nothing, where the
+// processor lacks it.
+int lk_convert_with_isa(
+    const char *isa, lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst,
+    size_t count);
+>>>>>>> h-formats
 
 #ifdef __cplusplus
 }
