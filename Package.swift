@@ -21,12 +21,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "swift-lora",
   products: [
-    .library(name: "LoRA", targets: ["LoRA"]),
-    .executable(name: "lora", targets: ["LoRACommand"]),
-  ],
-  dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    .library(name: "LoRATensor", targets: ["LoRATensor"]),
+    .library(name: "LoRANN", targets: ["LoRANN"]),
+    .library(name: "LoRAFormats", targets: ["LoRAFormats"]),
+    .library(name: "LoRAText", targets: ["LoRAText"]),
   ],
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
@@ -36,32 +34,10 @@ let package = Package(
       linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("dnnl"), .linkedLibrary("m")]),
 
     library("LoRATensor", ["CLoRAKernels"]),
-    library("LoRANN", ["LoRATensor"]),
+    library("LoRANN", ["LoRATensor", "CLoRAKernels"]),
     library("LoRAJSON", []),
     library("LoRAFormats", ["LoRATensor", "LoRAJSON"]),
     library("LoRAText", ["LoRAJSON", "CPCRE2"]),
-    library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
-    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
-    library("LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels", "LoRAText"]),
-    library(
-      "LoRATraining",
-      [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAText", "LoRAJSON",
-      ]),
-    library(
-      "LoRA",
-      [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAJSON", "LoRAModels", "LoRAAdapters",
-        "LoRATraining", "LoRAGeneration",
-      ]),
-    .executableTarget(
-      name: "LoRACommand",
-      dependencies: [
-        "LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
-        "LoRATraining", "LoRAGeneration", "LoRAJSON", "Yams",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      swiftSettings: swiftSettings),
 
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
@@ -71,16 +47,6 @@ let package = Package(
     tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON", "CLoRAKernels"]),
     tests("LoRAJSONTests", ["LoRAJSON"]),
     tests("LoRATextTests", ["LoRAText", "LoRAJSON"]),
-    tests("LoRAModelsTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels"]),
-    tests(
-      "LoRAAdaptersTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters"]),
-    tests(
-      "LoRATrainingTests",
-      [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAJSON", "LoRAModels", "LoRAAdapters",
-        "LoRATraining",
-      ]),
-    tests("EndToEndTests", ["LoRA", "LoRACommand"]),
   ],
   swiftLanguageModes: [.v6]
 )

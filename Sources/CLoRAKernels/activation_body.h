@@ -110,7 +110,8 @@ static void NAME(dropout)(
 }
 
 // Loss and gradient of one row of logits: returns log p(target) and writes
-// d[j] = weight·(p_j - [j = target]), the gradient of -weight·log p(target). d may be NULL.
+// d[j] = weight·(p_j - [j = target]), the gradient of -weight·log p(target). d may be NULL, or
+// the logits themselves.
 static float NAME(cross_entropy_row)(
     const float *logits, int32_t target, float weight, ACT *d, size_t n) {
   float max = logits[0], sum = 0;
@@ -120,12 +121,13 @@ static float NAME(cross_entropy_row)(
     for (size_t j = 0; j < n; ++j) sum += fast_exp(logits[j] - max);
   }
   float lse = max + logf(sum);
+  float log_probability = logits[target] - lse;
   if (d) {
     for (size_t j = 0; j < n; ++j) d[j] = ST(weight * fast_exp(logits[j] - lse));
     // The target's share is p - 1, formed from the f32 value and rounded once.
-    d[target] = ST(weight * (expf(logits[target] - lse) - 1.0f));
+    d[target] = ST(weight * (expf(log_probability) - 1.0f));
   }
-  return logits[target] - lse;
+  return log_probability;
 }
 
 // Attention weights of one query row, in place and as ACT: p = e^{scale·s - lse} on the `visible`

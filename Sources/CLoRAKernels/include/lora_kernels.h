@@ -39,7 +39,6 @@ int lk_get_threads(void);
 // block length.
 void lk_convert(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
 
-<<<<<<< HEAD
 // --- Matrix products -------------------------------------------------------------------------
 
 // C (m, n) = op(A) (m, k) · op(B) (k, n), plus what C held if `accumulate`. Row-major; lda, ldb and
@@ -171,14 +170,13 @@ typedef struct {
 } lk_adamw_options;
 void lk_adamw(
     float *w, const float *g, float *m, float *v, const lk_adamw_options *options, size_t count);
-=======
+
 // lk_convert by the kernels of one instruction set ("baseline", "v3", "v4") in the calling thread,
 // for tests that compare them all in one process. Returns 0, having done nothing, where the
 // processor lacks it.
 int lk_convert_with_isa(
     const char *isa, lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst,
     size_t count);
->>>>>>> h-formats
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,82 @@
+// What a network is made of: modules with named children and named parameters.
+
+public import LoRATensor
+
+/// A part of a network: it lists its parameters and its children under the names that Hugging Face
+/// gives them, so that dotted paths like `model.layers.0.self_attn.q_proj` lead to every part.
+public protocol Module: AnyObject {
+  /// The parameters that the module itself holds, by name.
+  var parameters: [(name: String, parameter: Parameter)] { get }
+  /// The modules directly below, by name.
+  var children: [ModuleChild] { get }
+  /// Switches between training and evaluation, where they differ (dropout).
+  func setTraining(_ isTraining: Bool)
+}
+
+extension Module {
+  /// No parameters of its own.
+  public var parameters: [(name: String, parameter: Parameter)] { [] }
+
+  /// No children.
+  public var children: [ModuleChild] { [] }
+
+  /// Passes the mode on to the children.
+  public func setTraining(_ isTraining: Bool) {
+    for child in children { child.module.setTraining(isTraining) }
+  }
+
+  /// Every module below this one with its dotted path, parents before children.
+  public var namedModules: [(path: String, child: ModuleChild)] {
+    children.flatMap { child in
+      [(path: child.name, child: child)]
+        + child.module.namedModules.map { (path: child.name + "." + $0.path, child: $0.child) }
+    }
+  }
+
+  /// Every parameter at or below this module with its dotted path.
+  public var namedParameters: [(path: String, parameter: Parameter)] {
+    parameters.map { (path: $0.name, parameter: $0.parameter) }
+      + children.flatMap { child in
+        child.module.namedParameters.map {
+          (path: child.name + "." + $0.path, parameter: $0.parameter)
+        }
+      }
+  }
+
+  /// The parameters that training changes, with their dotted paths.
+  public var trainableParameters: [(path: String, parameter: Parameter)] {
+    namedParameters.filter { $0.parameter.isTrainable }
+  }
+
+  /// Makes every parameter at or below this module constant.
+  public func freeze() {
+    for (_, parameter) in namedParameters { parameter.isTrainable = false }
+  }
+}
+
+/// A module's place in its parent; a linear layer can be replaced there by an adapted one.
+public struct ModuleChild {
+  /// The name in the parent.
+  public let name: String
+  /// The module that stands there.
+  public let module: any Module
+  /// Puts another linear layer in its place; nil where none may stand.
+  public let replace: ((any LinearLayer) -> Void)?
+
+  /// A child that stays.
+  public init(_ name: String, _ module: any Module) {
+    self.name = name
+    self.module = module
+    replace = nil
+  }
+
+  /// A linear layer held in a property of its parent, which an adapted layer can take over.
+  public init<Parent: AnyObject>(
+    _ name: String, in parent: Parent,
+    _ property: ReferenceWritableKeyPath<Parent, any LinearLayer>
+  ) {
+    self.name = name
+    module = parent[keyPath: property]
+    replace = { [unowned parent] in parent[keyPath: property] = $0 }
+  }
+}

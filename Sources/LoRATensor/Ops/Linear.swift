@@ -1,0 +1,149 @@
+// The heart of the engine: linear layers with low-rank paths, forward right above backward.
+//
+//   y_j = X·W_jᵀ + b_j + Σ_p s_p·(D_p(X)·A_pᵀ)·B_pᵀ   (+ residual)
+//
+// X [T, in] is shared by the layers (q, k, v; gate, up). D_p is the pair's dropout or the identity.
+// Kept for the backward step: what X is made from and P_p = D_p(X)·A_pᵀ [T, r]. With dY_j given:
+//
+//   G_p = s_p·dY_j·B_p           [T, r]
+//   dA_p = G_pᵀ·D_p(X)           [r, in]
+//   dB_p = s_p·dY_jᵀ·P_p         [out, r]
+//   dX = Σ_j dY_j·W_j + Σ_p D_p(G_p·A_p)
+//
+// dW_j = dY_jᵀ·X is formed only if W_j is trained. Source: Hu et al. 2021 (LoRA); the order of the
+// products after RunLoRA (2312.03415): no product is as large as in × out.
+
+import CLoRAKernels
+
+/// One low-rank path beside a weight: s·B·A.
+public struct LowRankOperand {
+  package var a: Tensor  // [r, in], float32
+  package var b: Tensor  // [out, r], float32
+  package var scale: Float
+  package var dropout: DropoutMask?
+
+  package init(a: Tensor, b: Tensor, scale: Float, dropout: DropoutMask? = nil) {
+    self.a = a
+    self.b = b
+    self.scale = scale
+    self.dropout = dropout
+  }
+
+  var rank: Int { a.shape[0] }
+}
+
+/// One linear layer as the operation sees it.
+public struct LinearOperand {
+  package var weight: Tensor  // [out, in], any type
+  package var bias: Tensor?  // [out], float32
+  package var pairs: [LowRankOperand]
+
+  package init(weight: Tensor, bias: Tensor? = nil, pairs: [LowRankOperand] = []) {
+    self.weight = weight
+    self.bias = bias
+    self.pairs = pairs
+  }
+
+  var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) + pairs.flatMap { [$0.a, $0.b] } }
+}
+
+/// The outputs of linear layers that share an input; see the file's head for the mathematics.
+///
+/// - Parameters:
+///   - input: X, [..., in].
+///   - layers: each with its weight [out, in], bias [out] and low-rank pairs.
+///   - residual: float32 [..., out], added to the one layer's output; the output is then float32,
+///     otherwise of X's type.
+/// - Returns: one tensor [..., out] per layer.
+package func linear(
+  _ input: LinearInput, _ layers: [LinearOperand], residual: Tensor? = nil
+) -> [Tensor] {
+  let inFeatures = input.shape.lastDimension
+  for layer in layers {
+    precondition(
+      layer.weight.shape.rank == 2 && layer.weight.shape[1] == inFeatures,
+      "linear: an input of shape \(input.shape) does not fit a weight of shape "
+        + "\(layer.weight.shape)")
+    for pair in layer.pairs {
+      precondition(
+        pair.a.shape == [pair.rank, inFeatures]
+          && pair.b.shape == [layer.weight.shape[0], pair.rank],
+        "linear: low-rank factors of shapes \(pair.a.shape) and \(pair.b.shape) beside a weight of "
+          + "shape \(layer.weight.shape)")
+    }
+  }
+  precondition(
+    residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
+
+  let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])
+  let keeps = Tape.records(recorded)
+  let rows = input.shape.rows
+  var rstd: Tensor?
+  if keeps, case .normalized = input { rstd = Tensor(uninitialized: [rows]) }
+  let x = input.materialized(rstd: rstd)
+
+  let lowRank = LowRankProducts(layers, x: x)
+  let outputs = layers.indices.map { j -> Tensor in
+    let layer = layers[j]
+    let shape = input.shape.replacingLast(with: layer.weight.shape[0])
+    let y = residual?.copied() ?? Tensor(uninitialized: shape, dtype: x.dtype)
+    precondition(
+      y.shape == shape, "linear: a residual of shape \(y.shape) for an output of shape \(shape)")
+    // The small products come first: the large one then adds to them as it stores its tile.
+    var holdsSum = residual != nil
+    for pair in lowRank.pairs where pair.layer == j {
+      multiply(
+        lowRank.p(of: pair), Matrix(pair.scaledB), transposeB: true, into: Matrix(y),
+        accumulate: holdsSum)
+      holdsSum = true
+    }
+    multiply(
+      Matrix(x), Matrix(layer.weight.converted(to: x.dtype)), transposeB: true, into: Matrix(y),
+      accumulate: holdsSum)
+    if let bias = layer.bias {
+      lk_add_bias(y.dtype.kernelType, y.pointer, bias.floats, rows, bias.count)
+    }
+    return y
+  }
+  guard keeps else { return outputs }
+
+  return Tape.record(outputs, inputs: recorded) { upstream, gradients in
+    let x = input.materialized()
+    let wantsX = input.tensors.contains(where: gradients.wants)
+    // Several contributions are summed in float32; a single layer's are stored once.
+    let several = layers.count > 1 || lowRank.pairs.contains { $0.operand.dropout != nil }
+    let dxType: DType = several || input.isNormalized ? .float32 : x.dtype
+    let dx = wantsX ? Tensor(uninitialized: x.shape, dtype: dxType) : nil
+    var holdsSum = false
+
+    let narrow = upstream.map { $0?.converted(to: x.dtype) }
+    holdsSum = lowRank.propagate(narrow, x: x, dx: dx, to: gradients)
+    for (layer, dy) in zip(layers, narrow) {
+      guard let dy else { continue }
+      if let dx {
+        multiply(
+          Matrix(dy), Matrix(layer.weight.converted(to: x.dtype)), into: Matrix(dx),
+          accumulate: holdsSum)
+        holdsSum = true
+      }
+      if gradients.wants(layer.weight) {
+        let sum = gradients.accumulator(for: layer.weight)
+        multiply(Matrix(dy), Matrix(x), transposeA: true, into: Matrix(sum), accumulate: true)
+        gradients.set(sum, for: layer.weight)
+      }
+      if let bias = layer.bias, gradients.wants(bias) {
+        let sum = gradients.accumulator(for: bias)
+        lk_column_sums(dy.dtype.kernelType, dy.pointer, sum.floats, rows, bias.count)
+        gradients.set(sum, for: bias)
+      }
+    }
+    if let dx { input.propagate(dx, rstd: rstd, to: gradients) }
+    if let residual, let dy = upstream[0] { gradients.add(dy, to: residual) }
+  }
+}
+
+extension LinearInput {
+  fileprivate var isNormalized: Bool {
+    if case .normalized = self { true } else { false }
+  }
+}

@@ -1,0 +1,158 @@
+// Attention, rotary positions, normalisation, gating and the head against PyTorch.
+
+import LoRATensor
+import LoRATestSupport
+import Testing
+
+struct TransformerOpTests {
+  @Test(arguments: ["attention_d16", "attention_d16_long", "attention_d64", "attention_d64_long"])
+  func attention(file: String) throws {
+    let fixture = try OpFixture(file)
+    #expect(!fixture.cases.isEmpty)
+    for name in fixture.cases {
+      // Sharp scores (times 8) turn a rounding of s by 2^-24·|s| into that much of p and of ds.
+      let atol: Float = name.hasSuffix("sharp") ? 1e-4 : 2e-5
+      try checkAttention(fixture, name, dtype: .float32, atol: atol, rtol: 2e-5)
+      // bf16 inputs are rounded to 2^-9, as are the weights p and ds: errors add up to a few 2^-8 of
+      // the values' size. Sharp scores multiply that by their size: not compared.
+      if !name.hasSuffix("sharp") {
+        try checkAttention(fixture, name, dtype: .bfloat16, atol: 0.06, rtol: 0.03)
+      }
+    }
+  }
+
+  private func checkAttention(
+    _ fixture: OpFixture, _ name: String, dtype: DType, atol: Float, rtol: Float
+  ) throws {
+    let lengths = try fixture.tensors.integers("\(name)/lengths")
+    let qShape = try fixture.tensors.shape("\(name)/q")
+    let kShape = try fixture.tensors.shape("\(name)/k")
+    func flat(_ key: String) throws -> Tensor {
+      let shape = try fixture.tensors.shape("\(name)/\(key)")
+      return Tensor(
+        try fixture.tensors.floats("\(name)/\(key)"), shape: [shape[0], shape[1] * shape[2]])
+    }
+    let parameters = try ["q", "k", "v"].map { Parameter(try flat($0)) }
+    let dy = try flat("dy")
+    var y = Tensor(0)
+    let (_, gradients) = valueAndGradient(of: parameters) {
+      let inputs = parameters.map { parameter in
+        var input = parameter.tensor.converted(to: dtype)
+        input.variable = parameter.tensor.variable
+        return input
+      }
+      y = causalAttention(
+        q: inputs[0], k: inputs[1], v: inputs[2], packing: Packing(lengths: lengths),
+        heads: qShape[1], kvHeads: kShape[1])
+      return projection(y, on: dy)
+    }
+    try fixture.expect(y, "\(name)/y", atol: atol, rtol: rtol)
+    for (gradient, key) in zip(gradients, ["dq", "dk", "dv"]) {
+      try fixture.expect(gradient, "\(name)/\(key)", atol: atol, rtol: rtol)
+    }
+  }
+
+  /// Decoding one token against a cache equals the last row of the full attention.
+  @Test(arguments: [DType.float32, .bfloat16])
+  func decodeEqualsFull(dtype: DType) {
+    var random = Random(seed: 1)
+    let lengths = [1, 7, 65]
+    let packing = Packing(lengths: lengths)
+    let q = random.normal([73, 6 * 16]).converted(to: dtype)
+    let k = random.normal([73, 2 * 16]).converted(to: dtype)
+    let v = random.normal([73, 2 * 16]).converted(to: dtype)
+    let full = causalAttention(q: q, k: k, v: v, packing: packing, heads: 6, kvHeads: 2)
+    let ranges = lengths.indices.map { Int(packing.starts[$0])..<Int(packing.starts[$0 + 1]) }
+    for (range, length) in zip(ranges, lengths) {
+      let last = range.upperBound - 1..<range.upperBound
+      let one = decodeAttention(
+        q: q.rows(last), keys: [k.rows(range)], values: [v.rows(range)], lengths: [length],
+        heads: 6, kvHeads: 2)
+      expectClose(
+        actual: one.elements, expected: full.rows(last).elements,
+        atol: dtype == .float32 ? 1e-6 : 0.02, rtol: dtype == .float32 ? 1e-5 : 0.02)
+    }
+  }
+
+  @Test func rmsNorm() throws {
+    let fixture = try OpFixture("rms_norm")
+    for name in fixture.cases {
+      let x = Parameter(try fixture.tensor("\(name)/x"))
+      let weight = Parameter(try fixture.tensor("\(name)/weight"))
+      let epsilon = try fixture.number("\(name)/eps")
+      let dy = try fixture.tensor("\(name)/dy")
+      var y = Tensor(0)
+      let (_, gradients) = valueAndGradient(of: [x, weight]) {
+        y = LoRATensor.rmsNorm(x.tensor, weight: weight.tensor, epsilon: epsilon)
+        return projection(y, on: dy)
+      }
+      try fixture.expect(y, "\(name)/y", atol: 1e-6, rtol: 1e-5)
+      try fixture.expect(gradients[0], "\(name)/dx", atol: 2e-5, rtol: 2e-5)
+      try fixture.expect(gradients[1], "\(name)/dweight", atol: 1e-5, rtol: 1e-5)
+    }
+  }
+
+  @Test func swiglu() throws {
+    let fixture = try OpFixture("swiglu")
+    for name in fixture.cases {
+      let gate = Parameter(try fixture.tensor("\(name)/gate"))
+      let up = Parameter(try fixture.tensor("\(name)/up"))
+      let dy = try fixture.tensor("\(name)/dy")
+      var y = Tensor(0)
+      let (_, gradients) = valueAndGradient(of: [gate, up]) {
+        y = gated(gate.tensor, up.tensor, activation: .silu)
+        return projection(y, on: dy)
+      }
+      try fixture.expect(y, "\(name)/y", atol: 1e-5, rtol: 1e-5)
+      try fixture.expect(gradients[0], "\(name)/dgate", atol: 1e-4, rtol: 1e-5)
+      try fixture.expect(gradients[1], "\(name)/dup", atol: 1e-5, rtol: 1e-5)
+    }
+  }
+
+  @Test func rotaryPositions() throws {
+    let fixture = try OpFixture("rope")
+    for name in fixture.cases {
+      let positions = try fixture.tensors.integers("\(name)/positions").map { Int32($0) }
+      let dimension = try fixture.tensors.shape("\(name)/q")[2]
+      let table = RotaryTable(
+        positions: Int(positions.max() ?? 0) + 1, headDimension: dimension,
+        base: Double(try fixture.number("\(name)/theta")))
+      for key in ["q", "k"] {
+        let shape = try fixture.tensors.shape("\(name)/\(key)")
+        let x = Parameter(
+          try fixture.tensor("\(name)/\(key)").reshaped([shape[0], shape[1] * shape[2]]))
+        let dy = try fixture.tensor("\(name)/d\(key)_rotated")
+        var y = Tensor(0)
+        let (_, gradients) = valueAndGradient(of: [x]) {
+          y = rotary(x.tensor, positions: positions, table: table)
+          return projection(y, on: dy)
+        }
+        // At position p an angle is exact to p·2^-24: the rotation can be off by that much.
+        let atol = 1e-6 + Float(positions.max() ?? 0) * 4e-7
+        try fixture.expect(y, "\(name)/\(key)_rotated", atol: atol, rtol: 1e-5)
+        try fixture.expect(gradients[0], "\(name)/d\(key)", atol: atol, rtol: 1e-5)
+      }
+    }
+  }
+
+  @Test func headCrossEntropyOnSupervisedRows() throws {
+    let fixture = try OpFixture("cross_entropy")
+    for name in fixture.cases {
+      let targets = try fixture.tensors.integers("\(name)/targets")
+      let count = try fixture.tensors.integers("\(name)/count")[0]
+      let hidden = Parameter(try fixture.tensor("\(name)/hidden"))
+      let head = try fixture.tensor("\(name)/weight")
+      let rows = targets.indices.filter { targets[$0] >= 0 }
+      let (loss, gradients) = valueAndGradient(of: [hidden]) {
+        headCrossEntropy(
+          gatherRows(hidden.tensor, rows), head: head, targets: rows.map { Int32(targets[$0]) },
+          scale: 1 / Float(max(count, 1))
+        ).loss
+      }
+      if fixture.has("\(name)/loss") {
+        try fixture.expect(loss, "\(name)/loss", atol: 1e-6, rtol: 1e-5)
+      }
+      try fixture.expect(gradients[0], "\(name)/dhidden", atol: 1e-6, rtol: 2e-5)
+    }
+  }
+}
