@@ -23,10 +23,11 @@ ITEMS = dict(
     pair.split("/")
     for pair in """
     mug/mugs lamp/lamps chair/chairs umbrella/umbrellas notebook/notebooks backpack/backpacks pillow/pillows
-    towel/towels blanket/blankets bottle/bottles candle/candles basket/baskets curtain/curtains desk/desks tent/tents hat/hats
-    jacket/jackets scarf/scarves shelf/shelves brush/brushes box/boxes vase/vases plate/plates bowl/bowls clock/clocks
-    helmet/helmets bicycle/bicycles suitcase/suitcases sofa/sofas carpet/carpets kettle/kettles knife/knives
-    watch/watches pen/pens folder/folders apron/aprons bench/benches ladder/ladders bucket/buckets cushion/cushions
+    towel/towels blanket/blankets bottle/bottles candle/candles basket/baskets curtain/curtains desk/desks tent/tents
+    hat/hats jacket/jackets scarf/scarves shelf/shelves brush/brushes box/boxes vase/vases plate/plates bowl/bowls
+    clock/clocks helmet/helmets bicycle/bicycles suitcase/suitcases sofa/sofas carpet/carpets kettle/kettles
+    knife/knives watch/watches pen/pens folder/folders apron/aprons bench/benches ladder/ladders bucket/buckets
+    cushion/cushions
     """.split()
 )
 COLORS = "red blue green yellow black white orange purple brown grey pink silver".split()

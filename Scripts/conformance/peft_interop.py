@@ -1,0 +1,280 @@
+"""Proves with the Python `peft` package that adapters pass between it and the command `lora`, in both directions.
+
+    python Scripts/conformance/peft_interop.py MODEL.gguf LORA_BINARY
+    python Scripts/conformance/peft_interop.py MODEL.gguf --self-test     # the proof itself, on a fake `lora`
+
+(a) `lora train` makes an adapter of a few steps. PEFT loads it without a warning, every tensor of the file is used, and
+    PEFT's log-probabilities equal those of `lora score --adapter` to 1e-3 at every position.
+(b) Adapters that PEFT made (default save_pretrained; a subset of layers, all layers with alpha ≠ r, and one trained by
+    PEFT) give the same through `lora score --adapter`.
+
+transformers loads the GGUF dequantised and with the rows of q and k put back into Hugging Face's order, which is the
+order of adapters. Also checked: tokens and masks of `lora score` against the true tokenizer and the template, and that
+each adapter moves log-probabilities by far more than the tolerance, so that an adapter not applied cannot pass.
+Exits 0 if all of it holds, else 1.
+"""
+
+import argparse
+import gc
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Scripts" / "fixtures"))
+import demo_model  # noqa: E402
+
+TOLERANCE = 1e-3
+LEAST_EFFECT = 0.05  # what an adapter must change somewhere for its comparison to say anything
+TRAIN_ROWS, SCORED_ROWS = 32, 8
+ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class Failure(Exception):
+    pass
+
+
+def run(command, *arguments):
+    process = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
+    if process.returncode != 0:
+        raise Failure(
+            f"exit code {process.returncode} of: {' '.join([*command, *map(str, arguments)])}\n"
+            f"{process.stderr.strip()[-2000:]}"
+        )
+    return process.stdout
+
+
+def score(command, gguf, data, adapter=None):
+    """The rows that `lora score` prints."""
+    arguments = ["score", "--model", gguf, "--data", data, "--precision", "float32"]
+    if adapter:
+        arguments += ["--adapter", adapter]
+    output = run(command, *arguments)
+    rows = [json.loads(line) for line in output.splitlines() if line.strip()]
+    if len(rows) != SCORED_ROWS:
+        raise Failure(f"lora score printed {len(rows)} rows of {SCORED_ROWS}")
+    for row in rows:
+        if len(row["tokens"]) != len(row["logprobs"]) or len(row["tokens"]) != len(row["mask"]):
+            raise Failure(f"lora score: arrays of different lengths in {json.dumps(row)[:200]}")
+        if row["logprobs"][0] is not None:
+            raise Failure("lora score: the first token has a log-probability")
+    return rows
+
+
+def check_text(rows, expected):
+    """Tokens and masks against the reference. What follows the last supervised token may be left out."""
+    for number, (row, (ids, mask)) in enumerate(zip(rows, expected), 1):
+        n = len(row["tokens"])
+        if row["tokens"] != ids[:n] or any(mask[n:]):
+            raise Failure(f"row {number}: tokens differ from the tokenizer's\n  {row['tokens']}\n  {ids}")
+        if [int(m) for m in row["mask"]] != mask[:n]:
+            raise Failure(f"row {number}: mask differs\n  {row['mask']}\n  {mask}")
+
+
+def torch_logprobs(model, rows):
+    import torch
+
+    result = []
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.tensor([row["tokens"]])
+            logprobs = model(input_ids=ids, use_cache=False).logits[0, :-1].log_softmax(-1)
+            result.append(logprobs.gather(1, ids[0, 1:, None])[:, 0].tolist())
+    return result
+
+
+def largest_difference(left, right):
+    return max(abs(a - b) for row, other in zip(left, right) for a, b in zip(row, other))
+
+
+def check_loss(rows):
+    """`loss` is the mean of −logprob over the supervised tokens of the row."""
+    for row in rows:
+        supervised = [-logprob for logprob, m in zip(row["logprobs"], row["mask"]) if m]
+        mean = sum(supervised) / len(supervised)
+        if abs(mean - row["loss"]) > TOLERANCE:
+            raise Failure(f"lora score: loss {row['loss']}, but the mean over its supervised tokens is {mean}")
+
+
+class Listener(logging.Handler):
+    """Collects what peft logs as a warning or worse."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def load_adapter(gguf, directory):
+    """→ PEFT model on a fresh base; any warning on the way is a failure."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    base = demo_model.load(gguf, "float32")
+    listener = Listener()
+    logging.getLogger("peft").addHandler(listener)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = PeftModel.from_pretrained(base, directory).eval()
+    finally:
+        logging.getLogger("peft").removeHandler(listener)
+    # transformers deprecates its own calls with FutureWarning and DeprecationWarning: not about the adapter.
+    heard = [
+        str(w.message) for w in caught if not issubclass(w.category, (FutureWarning, DeprecationWarning))
+    ] + listener.lines
+    if heard:
+        raise Failure("PEFT warned while loading:\n  " + "\n  ".join(heard))
+    written = load_file(Path(directory) / "adapter_model.safetensors")
+    used = get_peft_model_state_dict(model)
+    if written.keys() != used.keys():
+        raise Failure(f"tensors written and used differ: {sorted(written.keys() ^ used.keys())[:6]}")
+    return model
+
+
+def compare(name, model, rows, base_rows, table):
+    reference = torch_logprobs(model, rows)
+    ours = [row["logprobs"][1:] for row in rows]
+    difference = largest_difference(ours, reference)
+    effect = largest_difference(ours, [row["logprobs"][1:] for row in base_rows])
+    positions = sum(map(len, ours))
+    good = difference <= TOLERANCE and (rows is base_rows or effect >= LEAST_EFFECT)
+    table.append((name, positions, effect, difference, good))
+
+
+def make_peft_adapters(gguf, folder, training_rows):
+    """Writes adapters of PEFT's own making, yields (name, directory, PEFT model still loaded)."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    cases = [
+        ("PEFT: q_proj, v_proj, defaults", dict(target_modules=["q_proj", "v_proj"]), False),
+        ("PEFT: all layers, r 4, alpha 12", dict(r=4, lora_alpha=12, target_modules=ALL_LINEAR), False),
+        ("PEFT: down_proj, rsLoRA off, r 3", dict(r=3, lora_alpha=4, target_modules=["down_proj"]), False),
+        ("PEFT: trained, all-linear", dict(r=8, lora_alpha=16, target_modules="all-linear"), True),
+    ]
+    for number, (name, options, trained) in enumerate(cases):
+        torch.manual_seed(number)
+        base = demo_model.load(gguf, "float32")
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **options))
+        if trained:
+            train_with_peft(model, training_rows)
+        else:
+            with torch.no_grad():
+                for key, parameter in model.named_parameters():
+                    if "lora_B" in key:
+                        parameter.normal_(std=0.05)
+        directory = folder / f"peft-{number}"
+        model.eval().save_pretrained(directory)
+        yield name, directory, model
+        del model, base
+        gc.collect()
+
+
+def train_with_peft(model, rows, steps=3):
+    import torch
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+    model.train()
+    for step in range(steps):
+        for ids, mask in rows[step * 2 : step * 2 + 2]:
+            ids = torch.tensor([ids])
+            labels = torch.where(torch.tensor([mask]) == 1, ids, -100)
+            model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def prove(gguf, command, folder):
+    """→ rows of the table; raises Failure where the comparison cannot even be made."""
+    encoder = demo_model.tokenizer(gguf)
+    train_file, test_file = folder / "train.jsonl", folder / "test.jsonl"
+    lines = {}
+    for name, file, count in (("train", train_file, TRAIN_ROWS), ("test", test_file, SCORED_ROWS)):
+        source = (ROOT / "Examples" / "orders" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:count]
+        file.write_text("\n".join(source) + "\n", encoding="utf-8")
+        lines[name] = [demo_model.encode_messages(gguf, encoder, json.loads(line)["messages"]) for line in source]
+
+    table = []
+    base_rows = score(command, gguf, test_file)
+    check_text(base_rows, lines["test"])
+    check_loss(base_rows)
+    compare("base model", demo_model.load(gguf, "float32"), base_rows, base_rows, table)
+
+    # (a) ours → PEFT
+    trained = folder / "trained"
+    run(
+        command, "train", "--model", gguf, "--data", train_file, "--output", trained, "--rank", 8, "--alpha", 24,
+        "--target-modules", "all-linear", "--max-steps", 6, "--batch-size", 4, "--learning-rate", "1e-3",
+        "--precision", "float32", "--seed", 1,
+    )  # fmt: skip
+    rows = score(command, gguf, test_file, trained)
+    check_loss(rows)
+    compare("lora train → PEFT", load_adapter(gguf, trained), rows, base_rows, table)
+
+    # (b) PEFT → ours
+    for name, directory, model in make_peft_adapters(gguf, folder, lines["train"]):
+        rows = score(command, gguf, test_file, directory)
+        check_loss(rows)
+        compare(name, model, rows, base_rows, table)
+    return table
+
+
+def report(table):
+    print(f"{'adapter':36} {'positions':>9} {'effect':>9} {'max |Δ|':>9}")
+    for name, positions, effect, difference, good in table:
+        print(f"{name:36} {positions:9} {effect:9.3f} {difference:9.1e}  {'ok' if good else 'FAILED'}")
+    good = all(row[-1] for row in table)
+    print(f"{'passed' if good else 'FAILED'}: log-probabilities within {TOLERANCE:g}, effect at least {LEAST_EFFECT:g}")
+    return good
+
+
+def attempt(gguf, command):
+    with tempfile.TemporaryDirectory(prefix="peft-interop-") as folder:
+        try:
+            return report(prove(gguf, command, Path(folder)))
+        except Failure as failure:
+            print(f"FAILED: {failure}")
+            return False
+
+
+def self_test(gguf):
+    """The proof passes on a faithful fake and fails on each of the broken ones."""
+    fake = [sys.executable, str(Path(__file__).with_name("fake_lora.py"))]
+    good = True
+    for fault in ("", "scale", "ignore-adapter", "missing-tensor", "mask"):
+        os.environ["FAKE_LORA_FAULT"] = fault
+        print(f"--- fake lora, fault: {fault or 'none'}", flush=True)
+        passed = attempt(gguf, fake)
+        expected = fault == ""
+        good &= passed == expected
+        print(f"--- {'as expected' if passed == expected else 'NOT AS EXPECTED'}", flush=True)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="the GGUF file of the demo model")
+    parser.add_argument("lora", nargs="?", type=Path, help="the command, .build/release/lora")
+    parser.add_argument("--self-test", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.self_test == (arguments.lora is not None):
+        parser.error("give either the path of `lora` or --self-test")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    gguf = arguments.model.resolve()
+    good = self_test(gguf) if arguments.self_test else attempt(gguf, [str(arguments.lora.resolve())])
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
