@@ -1,6 +1,20 @@
 // Calls of the interpreter: filters, tests, functions, macros, recursive loops.
 
 extension TemplateInterpreter {
+  @inline(never)
+  func evaluateApplication(
+    _ expression: TemplateExpression, _ scope: TemplateScope
+  ) throws -> TemplateValue {
+    switch expression.kind {
+    case .call(let callee, let arguments): try evaluateCall(callee, arguments, scope)
+    case .filter(let value, let name, let arguments):
+      try evaluateFilter(value, name, arguments, scope)
+    case .test(let value, let name, let arguments): try evaluateTest(value, name, arguments, scope)
+    default: throw TemplateFault.unsupported("this expression")
+    }
+  }
+
+  @inline(never)
   private func evaluate(
     _ arguments: TemplateExpression.CallArguments, for callee: String, _ scope: TemplateScope
   ) throws -> TemplateArguments {
@@ -26,6 +40,7 @@ extension TemplateInterpreter {
     return TemplateArguments(callee, positional, named: named)
   }
 
+  @inline(never)
   func evaluateFilter(
     _ value: TemplateExpression?, _ name: String, _ arguments: TemplateExpression.CallArguments,
     _ scope: TemplateScope, block: String? = nil
@@ -46,6 +61,7 @@ extension TemplateInterpreter {
   }
 
   /// Applies a filter by name, also for `map`.
+  @inline(never)
   func apply(
     filter name: String, to value: TemplateValue, _ arguments: TemplateArguments
   ) throws -> TemplateValue {
@@ -57,6 +73,7 @@ extension TemplateInterpreter {
     return try charged(result)
   }
 
+  @inline(never)
   func evaluateTest(
     _ value: TemplateExpression, _ name: String, _ arguments: TemplateExpression.CallArguments,
     _ scope: TemplateScope
@@ -68,6 +85,7 @@ extension TemplateInterpreter {
   }
 
   /// Applies a test by name, also for `select` and its kin.
+  @inline(never)
   func apply(
     test name: String, to value: TemplateValue, _ arguments: TemplateArguments
   ) throws -> Bool {
@@ -79,6 +97,7 @@ extension TemplateInterpreter {
     return result
   }
 
+  @inline(never)
   func evaluateCall(
     _ callee: TemplateExpression, _ arguments: TemplateExpression.CallArguments,
     _ scope: TemplateScope, caller: TemplateMacro? = nil
@@ -93,6 +112,7 @@ extension TemplateInterpreter {
     return try charged(call(function, values))
   }
 
+  @inline(never)
   private static func name(of function: TemplateValue) -> String {
     switch function {
     case .function(let function): "'\(function.name)'"
@@ -101,6 +121,7 @@ extension TemplateInterpreter {
     }
   }
 
+  @inline(never)
   private func call(
     _ function: TemplateValue, _ arguments: TemplateArguments
   ) throws -> TemplateValue {
@@ -125,6 +146,7 @@ extension TemplateInterpreter {
 
   // MARK: Macros
 
+  @inline(never)
   func call(_ macro: TemplateMacro, _ arguments: inout TemplateArguments) throws -> String {
     let syntax = macro.syntax
     let scope = TemplateScope(macro.scope)

@@ -35,11 +35,13 @@ extension TemplateInterpreter {
     return .finished
   }
 
+  @inline(never)
   private func executeOutput(_ expression: TemplateExpression, _ scope: TemplateScope) throws {
     let value = try evaluate(expression, scope)
     try located(expression.position) { try write(value.text()) }
   }
 
+  @inline(never)
   private func executeConditional(
     _ branches: [(test: TemplateExpression, body: [TemplateStatement])],
     _ otherwise: [TemplateStatement], _ scope: TemplateScope
@@ -50,6 +52,7 @@ extension TemplateInterpreter {
     return try nested { try execute(otherwise, scope) }
   }
 
+  @inline(never)
   private func executeCapture(
     _ target: TemplateTarget, _ filter: TemplateExpression?, _ body: [TemplateStatement],
     _ position: TemplatePosition, _ scope: TemplateScope
@@ -63,6 +66,7 @@ extension TemplateInterpreter {
     return .finished
   }
 
+  @inline(never)
   private func executeFilterBlock(
     _ filter: TemplateExpression, _ body: [TemplateStatement], _ scope: TemplateScope
   ) throws -> Flow {
@@ -71,10 +75,11 @@ extension TemplateInterpreter {
     let text = try captured { flow = try nested { try execute(body, inner) } }
     if flow != .finished { return flow }
     let value = try applyBlockFilter(filter, text, inner)
-    try located(filter.position) { try write(value.text()) }
+    try located(filter.position) { try write(block: value) }
     return .finished
   }
 
+  @inline(never)
   private func applyBlockFilter(
     _ filter: TemplateExpression, _ text: String, _ scope: TemplateScope
   ) throws -> TemplateValue {
@@ -86,16 +91,26 @@ extension TemplateInterpreter {
     }
   }
 
+  @inline(never)
   private func executeCallBlock(
     _ call: TemplateExpression, _ syntax: TemplateMacroSyntax, _ scope: TemplateScope
   ) throws {
     guard case .call(let callee, let arguments) = call.kind else { return }
     let caller = try bindMacro(syntax, scope)
     try located(call.position) {
-      try write(evaluateCall(callee, arguments, scope, caller: caller).text())
+      try write(block: evaluateCall(callee, arguments, scope, caller: caller))
     }
   }
 
+  /// Writes the result of a block, which Jinja does not turn into a string first.
+  private func write(block value: TemplateValue) throws {
+    guard let text = value.stringValue else {
+      throw TemplateFault.type("a block must give a string, not \(value.typeName)")
+    }
+    try write(text)
+  }
+
+  @inline(never)
   private func executeWith(
     _ bindings: [(target: TemplateTarget, value: TemplateExpression)],
     _ body: [TemplateStatement], _ scope: TemplateScope
@@ -110,6 +125,7 @@ extension TemplateInterpreter {
 
   // MARK: Assignment
 
+  @inline(never)
   private func executeAssignment(
     _ target: TemplateTarget, _ value: TemplateExpression, _ scope: TemplateScope
   ) throws {
@@ -117,6 +133,7 @@ extension TemplateInterpreter {
     try located(value.1) { try assign(value.0, to: target, scope) }
   }
 
+  @inline(never)
   func assign(_ value: TemplateValue, to target: TemplateTarget, _ scope: TemplateScope) throws {
     switch target {
     case .name(let id): scope[id] = value
@@ -138,6 +155,7 @@ extension TemplateInterpreter {
 
   // MARK: Loops
 
+  @inline(never)
   private func executeLoop(_ syntax: TemplateLoopSyntax, _ scope: TemplateScope) throws {
     let iterable = try evaluate(syntax.iterable, scope)
     try located(syntax.iterable.position) {
@@ -149,6 +167,7 @@ extension TemplateInterpreter {
     }
   }
 
+  @inline(never)
   private func renderRecursively(
     _ syntax: TemplateLoopSyntax, _ iterable: TemplateValue, depth: Int, _ scope: TemplateScope
   ) throws -> String {
@@ -163,6 +182,7 @@ extension TemplateInterpreter {
     }
   }
 
+  @inline(never)
   private func runLoop(
     _ syntax: TemplateLoopSyntax, _ iterable: TemplateValue, depth: Int,
     recurse: ((TemplateValue, Int) throws -> TemplateValue)?, _ scope: TemplateScope
@@ -191,6 +211,7 @@ extension TemplateInterpreter {
   }
 
   /// The elements that pass the loop's test, found one by one as the loop goes on.
+  @inline(never)
   private func filtered(
     _ source: TemplateIterator, _ target: TemplateTarget, _ test: TemplateExpression,
     _ scope: TemplateScope

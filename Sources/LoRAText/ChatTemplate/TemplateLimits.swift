@@ -9,7 +9,7 @@ enum TemplateLimits {
   /// bytes of a new string cost one. A long conversation needs some ten thousands.
   static let work = 20_000_000
   /// Expressions, statements, macros and recursive loops inside each other.
-  static let depth = 400
+  static let depth = 200
 
   /// Refuses to make a text of `bytes + count * size` bytes when that is too long.
   static func check(_ bytes: Int, plus count: Int = 0, times size: Int = 0) throws {

@@ -15,18 +15,20 @@ extension TemplateParser {
     return TemplateExpression(kind, at: place, depth: depth)
   }
 
+  /// Whether a comma before this place ends a tuple instead of asking for another item.
+  var isTupleEnd: Bool {
+    current.kind == .variableEnd || current.kind == .blockEnd || at(.rightParenthesis)
+  }
+
   /// An expression, or several with commas as a tuple.
   mutating func parseTuple(
-    conditional: Bool = true, endingAt word: String? = nil, isParenthesised: Bool = false
+    conditional: Bool = true, isParenthesised: Bool = false
   ) throws -> TemplateExpression {
     let start = current.position
     var items: [TemplateExpression] = []
     var isTuple = false
     while true {
-      if current.kind == .variableEnd || current.kind == .blockEnd || at(.rightParenthesis) {
-        break
-      }
-      if let word, at(word) { break }
+      if isTupleEnd { break }
       items.append(conditional ? try parseExpression() : try parseOr())
       guard skip(.comma) else { break }
       isTuple = true

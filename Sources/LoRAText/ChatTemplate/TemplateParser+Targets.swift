@@ -1,15 +1,15 @@
 // What a template assigns to: names, attributes of namespaces, tuples of those.
 
 extension TemplateParser {
-  /// A target, or several with commas, up to a word such as 'in'.
-  mutating func parseTarget(
-    endingAt word: String? = nil, allowsNamespace: Bool = false, use: Use = .store
-  ) throws -> TemplateTarget {
+  /// A target, or several with commas.
+  mutating func parseTarget(allowsNamespace: Bool = false, use: Use = .store) throws
+    -> TemplateTarget
+  {
     var targets: [TemplateTarget] = []
     var isTuple = false
     let start = current
     while true {
-      if isTargetEnd(word) { break }
+      if isTupleEnd { break }
       targets.append(try parseOneTarget(allowsNamespace: allowsNamespace, use: use))
       guard skip(.comma) else { break }
       isTuple = true
@@ -18,11 +18,6 @@ extension TemplateParser {
       throw fault("expected something to assign to, found \(start.description)")
     }
     return isTuple ? .tuple(targets) : first
-  }
-
-  private func isTargetEnd(_ word: String?) -> Bool {
-    if let word, at(word) { return true }
-    return current.kind == .blockEnd || current.kind == .variableEnd || at(.rightParenthesis)
   }
 
   private mutating func parseOneTarget(

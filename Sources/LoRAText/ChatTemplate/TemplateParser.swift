@@ -211,9 +211,9 @@ struct TemplateParser {
 
   private mutating func parseFor(_ opening: TemplateToken) throws -> TemplateStatement {
     let mentionMark = mentions.count
-    let target = try parseTarget(endingAt: "in")
+    let target = try parseTarget()
     try expect(.name("in"), "'in'")
-    let iterable = try parseTuple(conditional: false, endingAt: "recursive")
+    let iterable = try parseTuple(conditional: false)
     let mark = unknown.count
     let test = skip("if") ? try parseExpression() : nil
     let isRecursive = skip("recursive")
