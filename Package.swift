@@ -25,6 +25,7 @@ let package = Package(
     .library(name: "LoRANN", targets: ["LoRANN"]),
     .library(name: "LoRAFormats", targets: ["LoRAFormats"]),
     .library(name: "LoRAText", targets: ["LoRAText"]),
+    .library(name: "LoRAModels", targets: ["LoRAModels"]),
   ],
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
@@ -39,6 +40,8 @@ let package = Package(
     library("LoRAFormats", ["LoRATensor", "LoRAJSON"]),
     library("LoRAText", ["LoRAJSON", "CPCRE2"]),
 
+    library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
+
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),
@@ -47,6 +50,8 @@ let package = Package(
     tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON", "CLoRAKernels"]),
     tests("LoRAJSONTests", ["LoRAJSON"]),
     tests("LoRATextTests", ["LoRAText", "LoRAJSON"]),
+    tests(
+      "LoRAModelsTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -68,6 +68,13 @@ extension Tensor {
     return result
   }
 
+  /// Overwrites the elements with those of `other`; for buffers that no tape has seen.
+  package func copy(from other: Tensor) {
+    precondition(
+      other.count == count && other.dtype == dtype, "copy: \(other.shape) into \(shape)")
+    pointer.copyMemory(from: other.pointer, byteCount: dtype.byteCount(of: count))
+  }
+
   /// A copy that shares nothing.
   package func copied() -> Tensor {
     let result = Tensor(uninitialized: shape, dtype: dtype)

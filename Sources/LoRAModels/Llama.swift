@@ -1,0 +1,129 @@
+// The Llama family: Llama 1–3, Mistral without a window, SmolLM, TinyLlama.
+//
+//   x = embed(tokens);  x += attention(norm(x));  x += down(silu(gate(norm(x)))·up(norm(x)));  …
+//   logits = lm_head(norm(x))
+//
+// Source: Touvron et al. 2023; transformers' modeling_llama. Paths are Hugging Face's.
+
+public import LoRANN
+public import LoRATensor
+
+/// A Llama-family language model.
+public final class Llama: Module {
+  /// The sizes.
+  public let configuration: ModelConfiguration
+  /// What turns the hidden state into logits; the embedding's table when tied.
+  public var head: any LinearLayer
+  /// The type of the branches' activations and of the large products' inputs.
+  public let computeType: DType
+
+  private let body: Body
+  private var rotaryTable: RotaryTable
+  private let ropeFactors: [Float]?
+
+  package init(
+    configuration: ModelConfiguration, embedding: Embedding, layers: [DecoderLayer], norm: RMSNorm,
+    head: any LinearLayer, computeType: DType, ropeFactors: [Float]?
+  ) {
+    self.configuration = configuration
+    self.head = head
+    self.computeType = computeType
+    self.ropeFactors = ropeFactors
+    body = Body(embedding: embedding, layers: layers, norm: norm)
+    rotaryTable = RotaryTable(
+      positions: 0, headDimension: configuration.headDimension, base: configuration.ropeBase,
+      factors: ropeFactors)
+  }
+
+  public var children: [ModuleChild] {
+    [ModuleChild("model", body), ModuleChild("lm_head", in: self, \.head)]
+  }
+
+  /// The normalised hidden state of every token, [tokens, hidden], as the head reads it.
+  ///
+  /// - Parameter rows: the rows to give out, in this order; nil: all.
+  package func hiddenStates(
+    _ tokens: [Int32], packing: Packing, cache: KVCache? = nil, rows: [Int]? = nil
+  ) -> Tensor {
+    var positions = packing.positions
+    if let cache {
+      for (i, sequence) in cache.rows.enumerated() {
+        for t in Int(packing.starts[i])..<Int(packing.starts[i + 1]) {
+          positions[t] += Int32(cache.lengths[sequence])
+        }
+      }
+    }
+    growRotaryTable(to: Int(positions.max() ?? 0) + 1)
+    let context = DecoderContext(
+      packing: packing, positions: positions, rotary: rotaryTable, dtype: computeType,
+      cache: cache)
+    var x = body.embedding(tokens)
+    for layer in body.layers { x = layer(x, context: context) }
+    cache?.advance(
+      by: (0..<packing.sequenceCount).map { Int(packing.starts[$0 + 1] - packing.starts[$0]) })
+    if let rows { x = gatherRows(x, rows) }
+    return rmsNorm(
+      x, weight: body.norm.weight.tensor, epsilon: body.norm.epsilon, dtype: computeType)
+  }
+
+  /// The logits of hidden states, [rows, vocabulary], float32.
+  package func logits(_ hidden: Tensor) -> Tensor {
+    let zeros = Tensor.zeros([hidden.shape.rows, configuration.vocabularySize])
+    return linear(.plain(hidden), [head.operand], residual: zeros)[0]
+  }
+
+  private func growRotaryTable(to count: Int) {
+    guard count > rotaryTable.cosine.shape[0] else { return }
+    // The next power of two, so that a growing cache does not make a table per token.
+    var size = 512
+    while size < count { size *= 2 }
+    rotaryTable = RotaryTable(
+      positions: size, headDimension: configuration.headDimension, base: configuration.ropeBase,
+      factors: ropeFactors)
+  }
+
+  /// Everything below the head: `model.` in the paths.
+  private final class Body: Module {
+    let embedding: Embedding
+    let layers: [DecoderLayer]
+    let norm: RMSNorm
+
+    init(embedding: Embedding, layers: [DecoderLayer], norm: RMSNorm) {
+      self.embedding = embedding
+      self.layers = layers
+      self.norm = norm
+    }
+
+    var children: [ModuleChild] {
+      [ModuleChild("embed_tokens", embedding)]
+        + layers.enumerated().map { ModuleChild("layers.\($0)", $1) } + [ModuleChild("norm", norm)]
+    }
+  }
+}
+
+/// One layer: attention and MLP, each behind a normalisation and added to the residual stream.
+package final class DecoderLayer: Module {
+  let inputNorm: RMSNorm
+  let attention: Attention
+  let postAttentionNorm: RMSNorm
+  let mlp: GatedMLP
+
+  init(inputNorm: RMSNorm, attention: Attention, postAttentionNorm: RMSNorm, mlp: GatedMLP) {
+    self.inputNorm = inputNorm
+    self.attention = attention
+    self.postAttentionNorm = postAttentionNorm
+    self.mlp = mlp
+  }
+
+  package var children: [ModuleChild] {
+    [
+      ModuleChild("input_layernorm", inputNorm), ModuleChild("self_attn", attention),
+      ModuleChild("post_attention_layernorm", postAttentionNorm), ModuleChild("mlp", mlp),
+    ]
+  }
+
+  func callAsFunction(_ x: Tensor, context: DecoderContext) -> Tensor {
+    mlp(
+      attention(x, norm: inputNorm, context: context), norm: postAttentionNorm, context: context)
+  }
+}

@@ -1,0 +1,157 @@
+// The parts of a decoder layer: embedding, normalisation, attention and the gated MLP.
+
+public import LoRATensor
+
+/// A table of vectors looked up by token id; the table may be quantised.
+public final class Embedding: Module {
+  /// The table, [vocabulary, width].
+  public let weight: Parameter
+
+  /// A frozen embedding over a table.
+  public init(weight: Tensor) { self.weight = Parameter(weight, isTrainable: false) }
+
+  public var parameters: [(name: String, parameter: Parameter)] { [("weight", weight)] }
+
+  /// The rows of the given ids, float32.
+  public func callAsFunction(_ ids: [Int32]) -> Tensor { embedding(weight.tensor, at: ids) }
+}
+
+/// x·w/√(mean(x²) + ε).
+public final class RMSNorm: Module {
+  /// w, [width].
+  public let weight: Parameter
+  /// ε.
+  public let epsilon: Float
+
+  /// A frozen normalisation with the given weight.
+  public init(weight: Tensor, epsilon: Float) {
+    self.weight = Parameter(weight.converted(to: .float32), isTrainable: false)
+    self.epsilon = epsilon
+  }
+
+  public var parameters: [(name: String, parameter: Parameter)] { [("weight", weight)] }
+
+  /// The normalised tensor, float32.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    rmsNorm(x, weight: weight.tensor, epsilon: epsilon)
+  }
+
+  /// The normalisation as the input of linear layers, which form it themselves.
+  package func input(_ x: Tensor, dtype: DType) -> LinearInput {
+    .normalized(x, weight: weight.tensor, epsilon: epsilon, dtype: dtype)
+  }
+}
+
+/// What the layers of one pass have in common.
+package struct DecoderContext {
+  package var packing: Packing
+  /// The position of each row in its whole sequence, cached tokens included.
+  package var positions: [Int32]
+  package var rotary: RotaryTable
+  /// The type of the branches' activations: float32 or bfloat16.
+  package var dtype: DType
+  package var cache: KVCache?
+
+  package init(
+    packing: Packing, positions: [Int32], rotary: RotaryTable, dtype: DType, cache: KVCache? = nil
+  ) {
+    self.packing = packing
+    self.positions = positions
+    self.rotary = rotary
+    self.dtype = dtype
+    self.cache = cache
+  }
+}
+
+/// Self-attention with rotary positions and grouped key/value heads.
+public final class Attention: Module {
+  /// The four projections; each may be replaced by an adapted layer.
+  public var queryProjection: any LinearLayer
+  public var keyProjection: any LinearLayer
+  public var valueProjection: any LinearLayer
+  public var outputProjection: any LinearLayer
+  let heads: Int
+  let kvHeads: Int
+  let layer: Int
+
+  package init(
+    query: any LinearLayer, key: any LinearLayer, value: any LinearLayer, output: any LinearLayer,
+    heads: Int, kvHeads: Int, layer: Int
+  ) {
+    queryProjection = query
+    keyProjection = key
+    valueProjection = value
+    outputProjection = output
+    self.heads = heads
+    self.kvHeads = kvHeads
+    self.layer = layer
+  }
+
+  public var children: [ModuleChild] {
+    [
+      ModuleChild("q_proj", in: self, \.queryProjection),
+      ModuleChild("k_proj", in: self, \.keyProjection),
+      ModuleChild("v_proj", in: self, \.valueProjection),
+      ModuleChild("o_proj", in: self, \.outputProjection),
+    ]
+  }
+
+  /// residual + attention(norm(residual)); residual [tokens, width] float32.
+  package func callAsFunction(
+    _ residual: Tensor, norm: RMSNorm, context: DecoderContext
+  ) -> Tensor {
+    let qkv = linear(
+      norm.input(residual, dtype: context.dtype),
+      [queryProjection.operand, keyProjection.operand, valueProjection.operand])
+    let q = rotary(qkv[0], positions: context.positions, table: context.rotary)
+    let k = rotary(qkv[1], positions: context.positions, table: context.rotary)
+    let mixed: Tensor
+    if let cache = context.cache {
+      mixed = cache.attend(
+        layer: layer, q: q, k: k, v: qkv[2], packing: context.packing, heads: heads,
+        kvHeads: kvHeads)
+    } else {
+      mixed = causalAttention(
+        q: q, k: k, v: qkv[2], packing: context.packing, heads: heads, kvHeads: kvHeads)
+    }
+    return linear(.plain(mixed), [outputProjection.operand], residual: residual)[0]
+  }
+}
+
+/// The gated feed-forward part: down(act(gate(x))·up(x)).
+public final class GatedMLP: Module {
+  /// The three projections; each may be replaced by an adapted layer.
+  public var gateProjection: any LinearLayer
+  public var upProjection: any LinearLayer
+  public var downProjection: any LinearLayer
+  let activation: GateActivation
+
+  package init(
+    gate: any LinearLayer, up: any LinearLayer, down: any LinearLayer, activation: GateActivation
+  ) {
+    gateProjection = gate
+    upProjection = up
+    downProjection = down
+    self.activation = activation
+  }
+
+  public var children: [ModuleChild] {
+    [
+      ModuleChild("gate_proj", in: self, \.gateProjection),
+      ModuleChild("up_proj", in: self, \.upProjection),
+      ModuleChild("down_proj", in: self, \.downProjection),
+    ]
+  }
+
+  /// residual + mlp(norm(residual)); residual [tokens, width] float32.
+  package func callAsFunction(
+    _ residual: Tensor, norm: RMSNorm, context: DecoderContext
+  ) -> Tensor {
+    let hidden = linear(
+      norm.input(residual, dtype: context.dtype),
+      [gateProjection.operand, upProjection.operand])
+    return linear(
+      .gated(gate: hidden[0], up: hidden[1], activation: activation), [downProjection.operand],
+      residual: residual)[0]
+  }
+}
