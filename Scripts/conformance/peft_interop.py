@@ -17,6 +17,7 @@ Exits 0 if all of it holds, else 1.
 import argparse
 import json
 import logging
+import math
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,8 @@ def score(command, gguf, data, adapter=None):
             raise Failure(f"lora score: arrays of different lengths in {json.dumps(row)[:200]}")
         if row["logprobs"][0] is not None:
             raise Failure("lora score: the first token has a log-probability")
+        if not all(isinstance(logprob, (int, float)) and math.isfinite(logprob) for logprob in row["logprobs"][1:]):
+            raise Failure(f"lora score: a log-probability that is not a number in {json.dumps(row)[:200]}")
     return rows
 
 
