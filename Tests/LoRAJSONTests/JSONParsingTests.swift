@@ -1,5 +1,6 @@
 // Parsing: what is accepted, what is refused and where, and what keys and strings are equal.
 
+import Foundation
 import LoRAJSON
 import Testing
 
@@ -104,6 +105,24 @@ struct Refused: CustomTestStringConvertible, Sendable {
     #expect(throws: JSONError.self) {
       try JSONValue(parsing: String(repeating: "{\"a\":", count: 100_000))
     }
+  }
+
+  @Test func theDeepestValueFitsASmallStack() async throws {
+    let text = String(repeating: "{\"a\":[", count: 256) + String(repeating: "]}", count: 256)
+    let isEqual: Bool = await withCheckedContinuation { continuation in
+      let thread = Thread {
+        let value = try? JSONValue(parsing: text)
+        let copy = value.flatMap { try? JSONValue(parsing: $0.serialized(.indented(1))) }
+        continuation.resume(returning: value != nil && value == copy)
+      }
+      #if DEBUG
+        thread.stackSize = 4 << 20
+      #else
+        thread.stackSize = 512 << 10
+      #endif
+      thread.start()
+    }
+    #expect(isEqual)
   }
 
   @Test func lastWinsKeepsTheFirstPlace() throws {

@@ -87,7 +87,7 @@ extension TemplateFilters {
     _ interpreter: TemplateInterpreter, _ value: TemplateValue,
     _ arguments: inout TemplateArguments
   ) throws -> TemplateValue {
-    guard case .string(let text) = value else {
+    guard let text = value.stringValue else {
       if case .undefined(let undefined) = value { throw undefined.fault }
       throw TemplateFault.type("indent: the value must be str, not \(value.typeName)")
     }
@@ -113,16 +113,13 @@ extension TemplateFilters {
       }
       result += line
     }
-    return .string(result)
+    return try mapped(value) { _ in result }
   }
 
   private static func truncate(
-    _: TemplateInterpreter, _ value: TemplateValue, _ arguments: inout TemplateArguments
+    _ interpreter: TemplateInterpreter, _ value: TemplateValue,
+    _ arguments: inout TemplateArguments
   ) throws -> TemplateValue {
-    guard case .string(let text) = value else {
-      if case .undefined(let undefined) = value { throw undefined.fault }
-      throw TemplateFault.type("truncate: the value must be str, not \(value.typeName)")
-    }
     let length = try arguments.integer("length", default: 255)
     let cutsWords = arguments.truth("killwords")
     let end = try arguments.optionalString("end") ?? "..."
@@ -131,7 +128,10 @@ extension TemplateFilters {
       throw TemplateFault.type("truncate: the length or leeway is too small")
     }
     let (limit, over) = length.addingReportingOverflow(leeway)
-    if over || text.pythonCount <= limit { return value }
+    if try over || interpreter.length(of: value) <= limit { return value }
+    guard case .string(let text) = value else {
+      throw TemplateFault.type("truncate: the value must be str, not \(value.typeName)")
+    }
     let kept = String(scalars: text.unicodeScalars.prefix(length - end.pythonCount))
     if cutsWords { return .string(kept + end) }
     return .string(kept.pythonSplit(" ", limit: 1, fromRight: true)[0] + end)

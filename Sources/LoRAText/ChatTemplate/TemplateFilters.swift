@@ -94,7 +94,7 @@ enum TemplateFilters {
       throw TemplateFault.type("cannot convert float infinity to integer")
     }
     guard let whole = Int(exactly: number.rounded(.towardZero)) else {
-      throw TemplateFault.limit("an integer of more than 64 bits")
+      throw TemplateFault.unsupported("an integer of more than 64 bits")
     }
     return whole
   }
@@ -209,7 +209,7 @@ enum PythonNumber {
     guard hasGroupedDigits(digits) else { return nil }
     let plain = digits.filter { $0 != "_" }
     guard let value = Int((isNegative ? "-" : "") + plain) else {
-      return .failure(.limit("an integer of more than 64 bits"))
+      return .failure(.unsupported("an integer of more than 64 bits"))
     }
     return .success(value)
   }

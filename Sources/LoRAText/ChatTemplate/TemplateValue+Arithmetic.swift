@@ -27,6 +27,8 @@ extension TemplateValue {
     case (.multiply, _, _):
       if let count = b.integerValue, let repeated = try a.repeated(count) { return repeated }
       if let count = a.integerValue, let repeated = try b.repeated(count) { return repeated }
+    case (.subtract, .view, _), (.subtract, _, .view):
+      throw TemplateFault.unsupported("the difference of views of dictionaries")
     case (.modulo, .markup, _): throw TemplateFault.unsupported("'%' on a safe string")
     default: break
     }
@@ -83,7 +85,7 @@ extension TemplateValue {
 extension Number {
   /// The result of an integer operation, an error where Python would need more than 64 bits.
   static func whole(_ result: (partialValue: Int, overflow: Bool)) throws -> Int {
-    if result.overflow { throw TemplateFault.limit("an integer of more than 64 bits") }
+    if result.overflow { throw TemplateFault.unsupported("an integer of more than 64 bits") }
     return result.partialValue
   }
 

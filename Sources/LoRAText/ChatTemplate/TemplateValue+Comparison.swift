@@ -60,6 +60,7 @@ extension TemplateValue {
     switch (a, b) {
     case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)):
       return try compare(a.elements, operation, b.elements)
+    case (.view, .view): throw TemplateFault.unsupported("comparing views of dictionaries")
     default:
       throw TemplateFault.type(
         "'\(operation.rawValue)' not supported between '\(a.typeName)' and '\(b.typeName)'")
