@@ -26,6 +26,7 @@ let package = Package(
     .library(name: "LoRAFormats", targets: ["LoRAFormats"]),
     .library(name: "LoRAText", targets: ["LoRAText"]),
     .library(name: "LoRAModels", targets: ["LoRAModels"]),
+    .library(name: "LoRAAdapters", targets: ["LoRAAdapters"]),
   ],
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
@@ -41,6 +42,7 @@ let package = Package(
     library("LoRAText", ["LoRAJSON", "CPCRE2"]),
 
     library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
+    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
 
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
@@ -52,6 +54,9 @@ let package = Package(
     tests("LoRATextTests", ["LoRAText", "LoRAJSON"]),
     tests(
       "LoRAModelsTests", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAJSON"]),
+    tests(
+      "LoRAAdaptersTests",
+      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]
 )

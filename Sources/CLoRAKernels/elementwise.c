@@ -5,7 +5,7 @@
 #include "math_body.h"
 #include "parallel.h"
 
-enum { GRAIN = 1 << 13 };  // elements below which a second thread costs more than it brings
+enum { GRAIN = 1 << 15 };  // elements below which a second thread costs more than it brings
 
 typedef struct {
   int op, flag;

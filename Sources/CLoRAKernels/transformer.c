@@ -4,6 +4,8 @@
 #include "kernel_table.h"
 #include "parallel.h"
 
+enum { GRAIN = 1 << 15 };  // elements below which a second thread costs more than it brings
+
 typedef struct {
   lk_dtype type;
   int kind;
@@ -19,7 +21,7 @@ typedef struct {
   size_t n, heads, rows;
 } job;
 
-static size_t row_grain(size_t n) { return n >= 8192 ? 1 : 8192 / (n ? n : 1); }
+static size_t row_grain(size_t n) { return n >= GRAIN ? 1 : GRAIN / (n ? n : 1); }
 
 static void rms_norm_rows(void *context, size_t begin, size_t end) {
   job *j = context;
@@ -57,7 +59,7 @@ static void gated_range(void *context, size_t begin, size_t end) {
 }
 void lk_gated(int kind, lk_dtype type, const void *gate, const void *up, void *h, size_t count) {
   job j = {.kind = kind, .type = type, .in = gate, .in2 = up, .out = h};
-  lk_parallel_for(count, 8192, gated_range, &j);
+  lk_parallel_for(count, GRAIN, gated_range, &j);
 }
 
 static void gated_backward_range(void *context, size_t begin, size_t end) {
@@ -71,7 +73,7 @@ void lk_gated_backward(
     void *dup, size_t count) {
   job j = {
       .kind = kind, .type = type, .in = gate, .in2 = up, .in3 = dh, .out = dgate, .out2 = dup};
-  lk_parallel_for(count, 8192, gated_backward_range, &j);
+  lk_parallel_for(count, GRAIN, gated_backward_range, &j);
 }
 
 static void rope_rows(void *context, size_t begin, size_t end) {

@@ -1,0 +1,104 @@
+// Loads an adapter that PEFT or this project wrote: every tensor has its place, or is refused.
+
+import Foundation
+import LoRAFormats
+public import LoRANN
+import LoRATensor
+
+/// What was in an adapter's folder.
+public struct LoadedAdapter: Sendable, Hashable {
+  /// The configuration in `adapter_config.json`.
+  public let configuration: LoRAConfiguration
+  /// What was put into the model, with warnings about the files.
+  public let summary: AdapterSummary
+}
+
+extension Module {
+  /// Puts the adapter in a folder into the model under a name, and freezes the base.
+  ///
+  /// Nothing is skipped: tensors and targeted layers must correspond one to one. Factors become
+  /// float32.
+  /// - Parameter isTrainable: whether training goes on with it. If not, it has no dropout, and other
+  ///   adapters stay as trainable as they are; if so, they are frozen.
+  /// - Throws: `AdapterError` and `ModelFileError`, before anything in the model has changed.
+  @discardableResult
+  public func loadAdapter(
+    _ name: String, from directory: String, isTrainable: Bool = false
+  ) throws -> LoadedAdapter {
+    try AdapterFile.checkFolder(directory)
+    let configurationPath = AdapterFile.path(directory, AdapterFile.configurationName)
+    let configuration = try PEFTConfiguration.read(configurationPath)
+    let map = ModuleMap(self)
+    try map.checkNewName(name)
+    let selection: TargetSelection
+    do {
+      selection = try map.select(configuration.targets)
+      guard !selection.sites.isEmpty else { throw map.noMatch(selection.unmatched.first ?? "") }
+    } catch let error as AdapterError {
+      throw error.about(configurationPath)
+    }
+    let path = AdapterFile.path(directory, AdapterFile.tensorsName)
+    let factors = try AdapterFactors(
+      file: SafeTensorsFile(contentsOf: path), configuration: configuration, selection: selection,
+      map: map)
+
+    let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.contains(".lora_") }
+    freeze()
+    for (_, parameter) in trainable { parameter.isTrainable = true }
+    for site in selection.sites {
+      guard let (a, b) = factors[site.path], let layer = site.makeAdapted() else { continue }
+      layer.add(
+        name,
+        LowRankPair(
+          a: Parameter(a, isTrainable: isTrainable), b: Parameter(b, isTrainable: isTrainable),
+          scale: configuration.scale, dropout: isTrainable ? configuration.dropout : 0))
+    }
+    ModuleMap(self).numberDropoutStreams()
+    var warnings = selection.unmatched.map {
+      "target_modules names \"\($0.shortened)\", which matches no module of the model"
+    }
+    if factors.areWithoutEffect {
+      warnings.append(
+        "every lora_B of the adapter, or its scale, is 0: it changes nothing, as before training")
+    }
+    return LoadedAdapter(
+      configuration: configuration, summary: summary(of: name, warnings: warnings))
+  }
+}
+
+extension AdapterFile {
+  /// - Throws: `AdapterError` where the folder does not hold the two files.
+  fileprivate static func checkFolder(_ directory: String) throws {
+    let files = FileManager.default
+    var isFolder: ObjCBool = false
+    guard files.fileExists(atPath: directory, isDirectory: &isFolder) else {
+      throw AdapterError(
+        file: directory, message: "there is no such folder", hint: "check the path of the adapter")
+    }
+    guard isFolder.boolValue else {
+      throw AdapterError(
+        file: directory, message: "this is a file; an adapter is a folder of two files",
+        hint: "name the folder with \(configurationName) and \(tensorsName)")
+    }
+    guard files.fileExists(atPath: path(directory, configurationName)) else {
+      // PEFT puts adapters that are not named "default" one folder deeper.
+      let nested = ((try? files.contentsOfDirectory(atPath: directory)) ?? []).sorted().filter {
+        files.fileExists(atPath: path(path(directory, $0), configurationName))
+      }
+      throw AdapterError(
+        file: directory, message: "the folder has no \(configurationName)",
+        hint: nested.first.map { "there is one in its folder \($0): name that" }
+          ?? "this is no adapter, or its files are not complete")
+    }
+    guard !files.fileExists(atPath: path(directory, tensorsName)) else { return }
+    guard !files.fileExists(atPath: path(directory, pickleName)) else {
+      throw AdapterError(
+        file: directory,
+        message: "the tensors are in \(pickleName), a Python pickle, which is not read",
+        hint: "load the adapter with PEFT and save it again: save_pretrained writes \(tensorsName)")
+    }
+    throw AdapterError(
+      file: directory, message: "the folder has no \(tensorsName)",
+      hint: "the adapter is not complete: fetch or save it again")
+  }
+}

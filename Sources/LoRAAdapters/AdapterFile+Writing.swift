@@ -1,0 +1,86 @@
+// Saves an adapter as PEFT would: the file of tensors, then the configuration that names them.
+
+import LoRAFormats
+public import LoRANN
+import LoRATensor
+
+extension Module {
+  /// Writes an adapter as a folder that PEFT reads: `adapter_model.safetensors` (float32) and
+  /// `adapter_config.json`.
+  ///
+  /// The folder is made if need be; earlier files of these names are replaced, each in one step.
+  /// - Parameter configuration: what the adapter was added with.
+  /// - Throws: `AdapterError` where the model has no such adapter, or one of another configuration,
+  ///   or a factor is not finite; `OutputFileError` where a file cannot be written.
+  public func saveAdapter(
+    _ name: String, _ configuration: LoRAConfiguration, to directory: String
+  ) throws {
+    try configuration.validate()
+    let map = ModuleMap(self)
+    try map.checkKnownName(name)
+    let pairs = map.pairs(of: name)
+    let targets = try map.writtenTargets(configuration.targets, of: pairs.map(\.path))
+
+    var writer = SafeTensorsWriter()
+    for (path, pair) in pairs {
+      guard pair.rank == configuration.rank, pair.scale == configuration.scale else {
+        throw AdapterError(
+          message: "the pair at \(path) has rank \(pair.rank) and scale \(pair.scale), the "
+            + "configuration rank \(configuration.rank) and scale \(configuration.scale)",
+          hint: "save an adapter with the configuration it was added or loaded with")
+      }
+      for (factor, parameter) in [(AdapterFile.Factor.a, pair.a), (.b, pair.b)] {
+        let values = parameter.value.converted(to: .float32)
+        let tensorName = AdapterFile.tensorName(path, factor)
+        if let (index, value) = values.firstNotFinite {
+          throw AdapterError(
+            message: "\(tensorName) has the value \(value) at \(index): the adapter is broken",
+            hint: "the training diverged: use a lower learning rate, or an earlier checkpoint")
+        }
+        writer.add(
+          tensorName,
+          StoredTensor(
+            storage: values.storage, byteOffset: values.byteOffset, shape: values.shape,
+            dtype: .float32))
+      }
+    }
+    try OutputFolder.make(directory)
+    // Without a configuration a folder is no adapter: it comes last.
+    try writer.write(to: AdapterFile.path(directory, AdapterFile.tensorsName))
+    try AtomicFile.write(
+      PEFTConfiguration.text(of: configuration, targets: targets),
+      to: AdapterFile.path(directory, AdapterFile.configurationName))
+  }
+}
+
+extension ModuleMap {
+  /// The list for `target_modules`, which selects exactly the adapted layers.
+  fileprivate func writtenTargets(_ targets: TargetModules, of paths: [String]) throws -> [String] {
+    guard case .names(let names) = targets else { return try self.names(selecting: paths) }
+    let selected = try select(targets).sites.map(\.path)
+    guard selected == paths else {
+      let different = Set(selected).symmetricDifference(paths)
+      throw AdapterError(
+        message: "the configuration's targets and the adapter differ at "
+          + sites.map(\.path).filter { different.contains($0) }.listed(),
+        hint: "save an adapter with the configuration it was added or loaded with")
+    }
+    return names
+  }
+}
+
+extension AdapterFile {
+  static func path(_ directory: String, _ name: String) -> String {
+    directory.hasSuffix("/") ? directory + name : directory + "/" + name
+  }
+}
+
+extension Tensor {
+  /// The first element of a float32 tensor that is NaN or infinite, with its place.
+  var firstNotFinite: (index: Int, value: Float)? {
+    withExtendedLifetime(self) {
+      let elements = UnsafeBufferPointer(start: floats, count: count)
+      return elements.firstIndex { !$0.isFinite }.map { ($0, elements[$0]) }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// Puts an adapter into a model: low-rank pairs beside its linear layers, everything else frozen.
+
+public import LoRANN
+import LoRATensor
+
+/// What an adapter put into a model.
+public struct AdapterSummary: Sendable, Hashable {
+  /// The paths of the adapted layers, in the order of the model.
+  public let modulePaths: [String]
+  /// The number of numbers in the adapter's factors.
+  public let parameterCount: Int
+  /// The number of them that training changes.
+  public let trainableParameterCount: Int
+  /// What is allowed but hardly meant.
+  public let warnings: [String]
+}
+
+extension Module {
+  /// Puts low-rank pairs named `name` beside every targeted linear layer, and freezes the rest.
+  ///
+  /// B starts at 0, so the model computes what it did before, bit for bit. A is drawn layer by layer
+  /// in the order of the model: the same seed gives the same adapter. A layer that has pairs of
+  /// another adapter keeps them, frozen.
+  /// - Throws: `LoRAConfigurationError`; `AdapterError` for a name that is taken or a target that
+  ///   matches nothing. The model is then as before.
+  @discardableResult
+  public func addAdapter(
+    _ name: String, _ configuration: LoRAConfiguration, seed: UInt64
+  ) throws -> AdapterSummary {
+    try configuration.validate()
+    let map = ModuleMap(self)
+    try map.checkNewName(name)
+    let selection = try map.select(configuration.targets)
+    if let missing = selection.unmatched.first { throw map.noMatch(missing) }
+
+    freeze()
+    var random = Random(seed: seed)
+    for site in selection.sites {
+      guard let layer = site.makeAdapted() else { continue }
+      try layer.add(name, configuration: configuration.pairConfiguration, random: &random)
+      layer.pairs.last?.pair.scale = configuration.scale
+    }
+    ModuleMap(self).numberDropoutStreams()
+    return summary(of: name, warnings: configuration.warnings(for: selection.sites))
+  }
+
+  /// The pairs of an adapter with the paths of their layers, in the order of the model; none where
+  /// the model has no such adapter.
+  public func adapterPairs(_ name: String) -> [(path: String, pair: LowRankPair)] {
+    ModuleMap(self).pairs(of: name)
+  }
+
+  /// The names of the adapters in the model.
+  public var adapterNames: [String] { ModuleMap(self).adapterNames }
+
+  /// Lets an adapter take part in what the model computes, or not.
+  ///
+  /// - Throws: `AdapterError` where the model has no such adapter.
+  public func setAdapterEnabled(_ name: String, _ isEnabled: Bool) throws {
+    let map = ModuleMap(self)
+    try map.checkKnownName(name)
+    for layer in map.sites.compactMap(\.adapted)
+    where layer.pairs.contains(where: { $0.name == name }) {
+      if isEnabled {
+        layer.activeAdapters.insert(name)
+      } else {
+        layer.activeAdapters.remove(name)
+      }
+    }
+  }
+
+  func summary(of name: String, warnings: [String]) -> AdapterSummary {
+    let pairs = adapterPairs(name)
+    let parameters = pairs.flatMap { [$0.pair.a, $0.pair.b] }
+    return AdapterSummary(
+      modulePaths: pairs.map(\.path),
+      parameterCount: parameters.reduce(0) { $0 + $1.value.count },
+      trainableParameterCount: parameters.reduce(0) { $0 + ($1.isTrainable ? $1.value.count : 0) },
+      warnings: warnings)
+  }
+}
+
+extension LoRAConfiguration {
+  /// The warnings of the layers, each kind once.
+  fileprivate func warnings(for sites: [ModuleSite]) -> [String] {
+    var paths: [String: [String]] = [:]
+    var order: [String] = []
+    for site in sites {
+      guard let layer = site.linear else { continue }
+      for warning in pairConfiguration.warnings(
+        inFeatures: layer.inFeatures, outFeatures: layer.outFeatures)
+      {
+        if paths[warning] == nil { order.append(warning) }
+        paths[warning, default: []].append(site.path)
+      }
+    }
+    return order.map { (paths[$0] ?? []).listed(atMost: 1) + ": " + $0 }
+  }
+}

@@ -1,0 +1,44 @@
+// Output folders: made with their parents, and an error that says which name is in the way.
+
+import Foundation
+
+package enum OutputFolder {
+  /// Makes the folder and those above it; one that is there stays as it is.
+  ///
+  /// - Throws: `OutputFileError` where it cannot be made, or a file has its name.
+  package static func make(_ path: String) throws {
+    var made = ""
+    let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+    for (index, part) in parts.enumerated() {
+      made += (index > 0 || path.hasPrefix("/") ? "/" : "") + part
+      guard mkdir(made, 0o777) != 0 else { continue }
+      // A parent that exists may answer EROFS or EACCES instead: what counts is what is there.
+      let code = errno
+      var status = stat()
+      if stat(made, &status) == 0 {
+        guard status.st_mode & S_IFMT != S_IFDIR else { continue }
+        throw OutputFileError(
+          file: path, message: "cannot make the folder: \(made) is a file",
+          hint: "choose another name")
+      }
+      throw OutputFileError(
+        file: path, message: "cannot make the folder: \(String(cString: strerror(code)))",
+        hint: code == ENOSPC ? "make room on the disk" : "choose a place that you may write to")
+    }
+  }
+
+  /// Checks that files can be made in the folder, before hours of work end in an error.
+  ///
+  /// - Throws: `OutputFileError` where they cannot.
+  package static func checkWritable(_ path: String) throws {
+    let probe = path + "/.lora-\(getpid()).tmp"
+    let descriptor = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw OutputFileError(
+        file: path, message: "cannot write into the folder: \(String(cString: strerror(errno)))",
+        hint: "choose a place that you may write to")
+    }
+    close(descriptor)
+    unlink(probe)
+  }
+}
