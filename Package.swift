@@ -27,6 +27,11 @@ let package = Package(
     .library(name: "LoRAText", targets: ["LoRAText"]),
     .library(name: "LoRAModels", targets: ["LoRAModels"]),
     .library(name: "LoRAAdapters", targets: ["LoRAAdapters"]),
+    .library(name: "LoRA", targets: ["LoRA"]),
+    .executable(name: "lora", targets: ["LoRACommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
@@ -43,6 +48,23 @@ let package = Package(
 
     library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
     library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
+    library(
+      "LoRATraining",
+      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels"]),
+    library("LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels"]),
+    library(
+      "LoRA",
+      [
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
+        "LoRATraining", "LoRAGeneration",
+      ]),
+    .executableTarget(
+      name: "LoRACommand",
+      dependencies: [
+        "LoRA", "LoRATensor", "LoRANN", "LoRAJSON", "LoRAFormats", "LoRAText", "LoRAModels",
+        "LoRAAdapters", "LoRATraining", "LoRAGeneration",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: swiftSettings),
 
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
@@ -57,6 +79,16 @@ let package = Package(
     tests(
       "LoRAAdaptersTests",
       ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON"]),
+    tests(
+      "LoRATrainingTests",
+      [
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels",
+        "LoRAAdapters", "LoRATraining",
+      ]),
+    tests(
+      "LoRAGenerationTests",
+      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAGeneration"]),
+    tests("EndToEndTests", ["LoRAFormats", "LoRATensor", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]
 )

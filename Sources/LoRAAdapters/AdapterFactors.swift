@@ -1,6 +1,7 @@
 // The factors in an adapter's file, matched with the layers they belong to and checked.
 
 import LoRAFormats
+import LoRAJSON
 import LoRANN
 import LoRATensor
 
@@ -33,7 +34,7 @@ struct AdapterFactors {
     }
   }
 
-  private static func tensor(_ name: String, in file: SafeTensorsFile) throws -> Tensor {
+  static func tensor(_ name: String, in file: SafeTensorsFile) throws -> Tensor {
     let stored = try file.bytes(of: name)
     // A copy always: training changes factors in place, and the file is mapped read-only.
     let mapped = Tensor(

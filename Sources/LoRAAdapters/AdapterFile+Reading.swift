@@ -2,6 +2,7 @@
 
 import Foundation
 import LoRAFormats
+import LoRAJSON
 public import LoRANN
 import LoRATensor
 
@@ -68,7 +69,7 @@ extension Module {
 
 extension AdapterFile {
   /// - Throws: `AdapterError` where the folder does not hold the two files.
-  fileprivate static func checkFolder(_ directory: String) throws {
+  static func checkFolder(_ directory: String) throws {
     let files = FileManager.default
     var isFolder: ObjCBool = false
     guard files.fileExists(atPath: directory, isDirectory: &isFolder) else {

@@ -1,6 +1,7 @@
 // Saves an adapter as PEFT would: the file of tensors, then the configuration that names them.
 
 import LoRAFormats
+import LoRAJSON
 public import LoRANN
 import LoRATensor
 

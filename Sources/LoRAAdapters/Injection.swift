@@ -1,5 +1,6 @@
 // Puts an adapter into a model: low-rank pairs beside its linear layers, everything else frozen.
 
+import LoRAJSON
 public import LoRANN
 import LoRATensor
 

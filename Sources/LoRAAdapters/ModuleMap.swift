@@ -1,5 +1,6 @@
 // A model as an adapter sees it: every module by path, an adapted layer as one module.
 
+import LoRAJSON
 import LoRANN
 
 /// A module with its path from the model; the layer under an adapted layer is not listed.

@@ -1,5 +1,6 @@
 // Which linear layers of a model an adapter adapts, by PEFT's rule for names.
 
+import LoRAJSON
 import LoRANN
 
 /// The layers that an adapter adapts.

@@ -27,6 +27,29 @@ package enum OutputFolder {
     }
   }
 
+  /// Checks that a folder that is not there can be made, as far as that can be known.
+  ///
+  /// - Throws: `OutputFileError` where a file is in the way or the folder above is not writable.
+  package static func checkCreatable(_ path: String) throws {
+    var above = (path as NSString).deletingLastPathComponent
+    var status = stat()
+    while !above.isEmpty, above != "/", stat(above, &status) != 0 {
+      above = (above as NSString).deletingLastPathComponent
+    }
+    if above.isEmpty { above = "." }
+    if stat(above, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+      throw OutputFileError(
+        file: path, message: "cannot make the folder: \(above) is a file",
+        hint: "choose another name")
+    }
+    guard access(above, W_OK) == 0 else {
+      throw OutputFileError(
+        file: path,
+        message: "cannot make the folder: \(above): \(String(cString: strerror(errno)))",
+        hint: "choose a place that you may write to")
+    }
+  }
+
   /// Checks that files can be made in the folder, before hours of work end in an error.
   ///
   /// - Throws: `OutputFileError` where they cannot.

@@ -39,6 +39,15 @@ public final class Llama: Module {
     [ModuleChild("model", body), ModuleChild("lm_head", in: self, \.head)]
   }
 
+  /// The parameters of the model without adapters; a tied head counts once.
+  public var parameterCount: Int {
+    let head = configuration.tiesEmbeddings ? "lm_head." : " "
+    return namedParameters.reduce(0) { sum, entry in
+      let isOwn = !entry.path.contains(".lora_") && !entry.path.hasPrefix(head)
+      return sum + (isOwn ? entry.parameter.value.count : 0)
+    }
+  }
+
   /// The normalised hidden state of every token, [tokens, hidden], as the head reads it.
   ///
   /// - Parameter rows: the rows to give out, in this order; nil: all.

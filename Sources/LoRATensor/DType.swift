@@ -16,6 +16,17 @@ public enum DType: String, Sendable, Hashable, CaseIterable {
   case q5_1 = "Q5_1"
   case q8_0 = "Q8_0"
 
+  /// The name that people and configurations use: PyTorch's for dense types, GGUF's for blocks.
+  public var name: String {
+    switch self {
+    case .float32: "float32"
+    case .bfloat16: "bfloat16"
+    case .float16: "float16"
+    case .int32: "int32"
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: rawValue
+    }
+  }
+
   /// Elements that are stored together: 1 for the dense types, 32 for the block types.
   public var elementsPerBlock: Int {
     switch self {

@@ -172,11 +172,11 @@ import Testing
     (
       [],
       """
-      the list of target modules is empty; name the layers to adapt, like q_proj and v_proj, or \
+      the list of target modules is empty\nhint: name the layers to adapt, like q_proj and v_proj, or \
       take all-linear
       """
     ),
-    (["q_proj", ""], "the list of target modules has an empty name; remove it"),
+    (["q_proj", ""], "the list of target modules has an empty name\nhint: remove it"),
   ])
   func targetsThatCannotBe(names: [String], expected: String) throws {
     let model = try tinyModel()

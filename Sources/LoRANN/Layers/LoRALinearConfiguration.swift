@@ -92,5 +92,5 @@ public struct LoRAConfigurationError: Error, Hashable, CustomStringConvertible {
   }
 
   /// The message and the hint.
-  public var description: String { message + "; " + hint }
+  public var description: String { "\(message)\nhint: \(hint)" }
 }

@@ -1,4 +1,4 @@
-// Finds the name that a misspelt one was probably meant to be, and keeps messages short.
+// For messages about keys and names: the one that was probably meant, and texts kept short.
 
 extension String {
   /// The number of bytes to insert, delete or replace to get from this name to the other.
@@ -18,7 +18,7 @@ extension String {
   }
 
   /// The closest of the candidates, the first of equals; nil where none is close.
-  func nearest(in candidates: some Sequence<String>) -> String? {
+  package func nearest(in candidates: some Sequence<String>) -> String? {
     // A name out of a file can be of any length: no table of that size for a hint.
     guard (1...256).contains(utf8.count) else { return nil }
     var best: (name: String, distance: Int)?
@@ -32,12 +32,12 @@ extension String {
   }
 
   /// The text, cut where it is too long for a message.
-  var shortened: String { utf8.count <= 160 ? self : prefix(120) + "…" }
+  package var shortened: String { utf8.count <= 160 ? self : prefix(120) + "…" }
 }
 
 extension [String] {
   /// "a, b, c and 4 more"
-  func listed(atMost limit: Int = 3) -> String {
+  package func listed(atMost limit: Int = 3) -> String {
     let rest = count - limit
     return prefix(limit).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
   }

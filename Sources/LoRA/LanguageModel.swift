@@ -1,0 +1,115 @@
+// A language model as a user meets it: the network, its tokenizer and template, its adapters.
+
+public import Foundation
+
+/// A language model from a file, with the tokenizer and the chat template that belong to it.
+public final class LanguageModel {
+  /// The network.
+  public let network: Llama
+  /// What turns rows and conversations into tokens.
+  public let encoder: TextEncoder
+  /// The path that the model was read from.
+  public let path: String
+  /// What each adapter was added or loaded with.
+  public private(set) var adapters: [String: LoRAConfiguration] = [:]
+
+  /// Loads a GGUF file.
+  ///
+  /// - Throws: `ModelFileError` naming the key or tensor that is missing, broken or not supported.
+  public convenience init(contentsOf url: URL, precision: Precision = .auto) throws {
+    try self.init(path: url.path, precision: precision)
+  }
+
+  /// Loads the GGUF file at a path.
+  public convenience init(path: String, precision: Precision = .auto) throws {
+    let file = try GGUFFile(contentsOf: path)
+    try self.init(file: file, encoder: TextEncoder(gguf: file), precision: precision)
+  }
+
+  package init(file: GGUFFile, encoder: TextEncoder, precision: Precision) throws {
+    network = try Llama(gguf: file, computeType: precision.computeType)
+    self.encoder = encoder
+    path = file.path
+    guard encoder.tokenizer.vocabularySize <= network.configuration.vocabularySize else {
+      throw ModelFileError(
+        file: path,
+        message: "the tokenizer has \(encoder.tokenizer.vocabularySize) tokens, the embedding "
+          + "\(network.configuration.vocabularySize) rows",
+        hint: "the file is not consistent: use another one")
+    }
+  }
+
+  /// Puts a new adapter beside the model's linear layers; everything else is frozen.
+  ///
+  /// The model computes what it did before until the adapter is trained.
+  /// - Throws: `LoRAConfigurationError`, `AdapterError`; the model is then as before.
+  @discardableResult
+  public func addAdapter(
+    _ name: String, _ configuration: LoRAConfiguration, seed: UInt64 = 42
+  ) throws -> AdapterSummary {
+    var configuration = configuration
+    configuration.baseModel = configuration.baseModel ?? path
+    let summary = try network.addAdapter(name, configuration, seed: seed)
+    adapters[name] = configuration
+    return summary
+  }
+
+  /// Puts the adapter in a folder, of this project or of PEFT, into the model.
+  ///
+  /// - Throws: `AdapterError`, `ModelFileError`; the model is then as before.
+  @discardableResult
+  public func loadAdapter(
+    _ name: String, from url: URL, isTrainable: Bool = false
+  ) throws -> LoadedAdapter {
+    let loaded = try network.loadAdapter(name, from: url.path, isTrainable: isTrainable)
+    adapters[name] = loaded.configuration
+    return loaded
+  }
+
+  /// Writes an adapter as a folder that PEFT reads.
+  ///
+  /// - Throws: `AdapterError` where there is no such adapter; `OutputFileError`.
+  public func saveAdapter(_ name: String, to url: URL) throws {
+    // A name without a configuration is unknown to the network too, whose error says which exist.
+    try network.saveAdapter(name, adapters[name] ?? LoRAConfiguration(), to: url.path)
+  }
+
+  /// Continues a conversation with the model's turn.
+  ///
+  /// - Parameter messages: (role, content), like ("user", "Hello!").
+  /// - Throws: `DataError` where the template refuses the messages; `GenerationError`.
+  public func respond(
+    to messages: [(role: String, content: String)], maxTokens: Int = 256,
+    sampling: SamplingOptions = .init()
+  ) throws -> String {
+    let prompt = try encoder.prompt(messages: messages)
+    let generator = Generator(
+      model: network, stopTokens: encoder.tokenizer.endOfGenerationTokenIDs)
+    let result = try generator.generate([prompt], maxTokens: maxTokens, sampling: sampling)
+    return encoder.tokenizer.decode(result.first?.tokens ?? [], skipSpecialTokens: true)
+  }
+}
+
+extension Trainer {
+  /// A run over a data set.
+  ///
+  /// - Throws: `TrainingError` when an option cannot be or nothing is trainable.
+  public convenience init(
+    _ model: LanguageModel, data: Dataset, options: TrainingOptions = .init()
+  ) throws {
+    try self.init(model.network, examples: data.examples, options: options)
+  }
+}
+
+extension Dataset {
+  /// Reads a file of rows as a model sees them.
+  ///
+  /// - Throws: `DataError` with file and line.
+  public init(
+    contentsOf url: URL, for model: LanguageModel, maxLength: Int? = nil,
+    truncation: Truncation = .error
+  ) throws {
+    try self.init(
+      contentsOf: url.path, encoder: model.encoder, maxLength: maxLength, truncation: truncation)
+  }
+}

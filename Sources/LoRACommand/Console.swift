@@ -1,0 +1,100 @@
+// What people see: numbers in words, warnings, and a progress line that redraws itself.
+
+import Foundation
+
+/// Text for people.
+enum Console {
+  /// Whether a person looks at the error stream: then progress redraws one line.
+  static let isTerminal = isatty(2) != 0
+
+  static func say(_ text: String) {
+    // Unbuffered, so that a log that is followed while the run goes on is up to date.
+    FileHandle.standardOutput.write(Data((text + "\n").utf8))
+  }
+
+  static func warn(_ text: String) { error("warning: \(text)\n") }
+
+  static func error(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+  /// 38,212
+  static func count(_ value: Int) -> String {
+    var digits = String(value.magnitude)
+    var parts: [String] = []
+    while digits.count > 3 {
+      parts.insert(String(digits.suffix(3)), at: 0)
+      digits.removeLast(3)
+    }
+    return (value < 0 ? "-" : "") + ([digits] + parts).joined(separator: ",")
+  }
+
+  /// 4.88 M, 512 k, 98
+  static func short(_ value: Int) -> String {
+    switch value {
+    case 10_000_000_000...: fixed(Double(value) / 1e9, 1) + " B"
+    case 1_000_000...: fixed(Double(value) / 1e6, value < 10_000_000 ? 2 : 1) + " M"
+    case 10_000...: fixed(Double(value) / 1e3, 0) + " k"
+    default: count(value)
+    }
+  }
+
+  static func fixed(_ value: Double, _ digits: Int) -> String {
+    String(format: "%.\(digits)f", value)
+  }
+
+  /// 02:10 or 1:05:00
+  static func time(_ seconds: Double) -> String {
+    guard seconds.isFinite else { return "?" }
+    let whole = Int(min(max(seconds, 0), 1e9).rounded())
+    let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60)
+    return hours > 0
+      ? String(format: "%d:%02d:%02d", hours, minutes, rest)
+      : String(format: "%02d:%02d", minutes, rest)
+  }
+
+  /// [########------------]
+  static func bar(_ share: Double, width: Int = 24) -> String {
+    let full = Int((min(max(share, 0), 1) * Double(width)).rounded(.down))
+    return "[" + String(repeating: "#", count: full)
+      + String(repeating: "-", count: width - full) + "]"
+  }
+}
+
+/// The progress of a long piece of work: a line that redraws itself on a terminal, else one line
+/// now and then.
+struct ProgressLine {
+  private let total: Int
+  private let start = ContinuousClock.now
+  private var lastShown: ContinuousClock.Instant?
+  /// How long a log that is not a terminal stays silent.
+  private let quietSeconds: Double
+
+  init(total: Int, quietSeconds: Double = 10) {
+    self.total = total
+    self.quietSeconds = quietSeconds
+  }
+
+  var elapsed: Double { start.duration(to: .now).inSeconds }
+
+  /// Shows how far the work is.
+  mutating func show(_ done: Int, _ text: String) {
+    let share = total > 0 ? Double(done) / Double(total) : 1
+    let remaining = done > 0 ? elapsed / Double(done) * Double(total - done) : .infinity
+    if Console.isTerminal {
+      Console.error(
+        "\r\u{1B}[K\(Console.bar(share)) \(done)/\(total)  \(text)  ETA \(Console.time(remaining))")
+      if done == total { clear() }
+    } else if lastShown.map({ $0.duration(to: .now).inSeconds >= quietSeconds }) ?? false {
+      Console.error("\(done)/\(total)  \(text)  ETA \(Console.time(remaining))\n")
+      lastShown = .now
+    } else if lastShown == nil {
+      lastShown = .now
+    }
+  }
+
+  /// Takes the line away.
+  func clear() { if Console.isTerminal { Console.error("\r\u{1B}[K") } }
+}
+
+extension Duration {
+  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

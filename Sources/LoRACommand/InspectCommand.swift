@@ -1,0 +1,111 @@
+// `lora inspect`: what is in a model file or an adapter's folder.
+
+import ArgumentParser
+import Foundation
+import LoRA
+import LoRAAdapters
+import LoRAFormats
+import LoRAJSON
+import LoRAModels
+import LoRATensor
+import LoRAText
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Shows what is in a model file or an adapter's folder.")
+
+  @Argument(help: "A GGUF file, or the folder of an adapter.")
+  var path: String
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  func run() throws {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw ModelFileError(
+        file: path, message: "there is no such file or folder", hint: "check the path")
+    }
+    let facts = isFolder.boolValue ? try adapter() : try model()
+    if json { return Console.say(JSONValue.object(facts).serialized(.indented(2))) }
+    let width = facts.keys.map(\.count).max() ?? 0
+    for (key, value) in facts {
+      let name = key.replacingOccurrences(of: "_", with: " ")
+      Console.say(name.padding(toLength: width + 2, withPad: " ", startingAt: 0) + value.shown)
+    }
+  }
+
+  private func model() throws -> JSONObject {
+    let file = try GGUFFile(contentsOf: path)
+    let sizes = try ModelConfiguration(gguf: file)
+    let encoder = try TextEncoder(gguf: file)
+    var types: [String: Int] = [:]
+    for tensor in file.tensors { types[tensor.type.name, default: 0] += 1 }
+    let stops = encoder.tokenizer.endOfGenerationTokenIDs.sorted().map { id in
+      JSONValue.string(encoder.tokenizer.token(id) ?? "\(id)")
+    }
+    return [
+      "kind": "model", "file": .string(path),
+      "name": try file.string("general.name").map(JSONValue.string) ?? .null,
+      "architecture": try file.string("general.architecture").map(JSONValue.string) ?? .null,
+      "parameters": .integer(file.tensors.reduce(0) { $0 + $1.shape.count }),
+      "bytes": .integer(file.file.byteCount),
+      "tensors": .object(
+        JSONObject(types.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) })),
+      "layers": .integer(sizes.layerCount), "hidden_size": .integer(sizes.hiddenSize),
+      "intermediate_size": .integer(sizes.intermediateSize),
+      "heads": .integer(sizes.headCount),
+      "key_value_heads": .integer(sizes.keyValueHeadCount),
+      "head_dimension": .integer(sizes.headDimension),
+      "context_length": .integer(sizes.contextLength), "rope_theta": .number(sizes.ropeBase),
+      "vocabulary": .integer(sizes.vocabularySize),
+      "tied_embeddings": .bool(sizes.tiesEmbeddings), "stop_tokens": .array(stops),
+      "chat_template": .bool(encoder.chatTemplate != nil),
+    ]
+  }
+
+  private func adapter() throws -> JSONObject {
+    let contents = try AdapterContents(path)
+    let configuration = contents.configuration
+    return [
+      "kind": "adapter", "folder": .string(path),
+      "base_model": configuration.baseModel.map(JSONValue.string) ?? .null,
+      "rank": .integer(configuration.rank),
+      "alpha": .number(Double(configuration.alpha ?? Float(configuration.rank))),
+      "scale": .number(Double(configuration.scale)),
+      "dropout": .number(Double(configuration.dropout)),
+      "target_modules": .array(contents.targetNames.map(JSONValue.string)),
+      "layers": .integer(contents.modules.count),
+      "parameters": .integer(contents.modules.reduce(0) { $0 + $1.parameterCount }),
+      "layers_without_effect": .array(
+        contents.modules.filter { $0.normOfB == 0 }.map { .string($0.path) }),
+      "modules": .array(
+        contents.modules.map {
+          .object([
+            "path": .string($0.path), "in": .integer($0.inFeatures),
+            "out": .integer($0.outFeatures),
+            "norm_A": .number($0.normOfA), "norm_B": .number($0.normOfB),
+          ])
+        }),
+    ]
+  }
+}
+
+extension JSONValue {
+  /// The value as a person reads it.
+  fileprivate var shown: String {
+    if let text = stringValue { return text }
+    if let number = integerValue { return Console.count(number) }
+    if let list = arrayValue {
+      if list.isEmpty { return "none" }
+      if list.first?.objectValue != nil { return "\(list.count) (see --json)" }
+      return list.map(\.shown).joined(separator: ", ")
+    }
+    if let object = objectValue {
+      return object.map { "\($0.key) \($0.value.shown)" }.joined(separator: ", ")
+    }
+    if let flag = boolValue { return flag ? "yes" : "no" }
+    if self == .null { return "unknown" }
+    return numberValue.map { "\($0)" } ?? serialized(.compact)
+  }
+}

@@ -1,0 +1,20 @@
+// The command `lora`: fine-tunes language models with LoRA, one verb per file.
+
+import ArgumentParser
+
+@main
+struct Lora: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lora",
+    abstract: "Fine-tunes language models with LoRA on the CPU; adapters are PEFT's.",
+    discussion: """
+      lora train --model MODEL.gguf --data rows.jsonl --output my-adapter
+      lora eval --model MODEL.gguf --adapter my-adapter --data test.jsonl --generate
+      lora generate --model MODEL.gguf --adapter my-adapter --prompt "…"
+      """,
+    version: "0.1.0",
+    subcommands: [
+      TrainCommand.self, ScoreCommand.self, EvalCommand.self, GenerateCommand.self,
+      InspectCommand.self,
+    ])
+}

@@ -1,0 +1,44 @@
+// The flags that every verb with a model has, and what they load.
+
+import ArgumentParser
+import Foundation
+import LoRA
+import LoRATensor
+
+/// Which model runs, and how.
+struct ModelOptions: ParsableArguments {
+  @Option(help: "The model, a GGUF file.")
+  var model: String
+
+  @Option(help: "The type of the large products; auto: bfloat16 where the processor has it.")
+  var precision: Precision = .auto
+
+  @Option(help: "Threads (default: the processors this process may use).")
+  var threads: Int?
+
+  func load() throws -> LanguageModel {
+    try ModelOptions.setThreads(threads)
+    return try LanguageModel(path: model, precision: precision)
+  }
+
+  static func setThreads(_ count: Int?) throws {
+    guard let count else { return }
+    guard (1...1024).contains(count) else {
+      throw ValidationError("--threads is \(count): give 1 to 1024, or leave it out")
+    }
+    Engine.threadCount = count
+  }
+}
+
+/// The adapter that a verb uses, if any.
+struct AdapterOption: ParsableArguments {
+  @Option(help: "The folder of a LoRA adapter; without it, the model alone runs.")
+  var adapter: String?
+
+  /// Puts the adapter into the model, and warns on stderr of what is odd about it.
+  func load(into model: LanguageModel) throws {
+    guard let adapter else { return }
+    let loaded = try model.loadAdapter("adapter", from: URL(fileURLWithPath: adapter))
+    for warning in loaded.summary.warnings { Console.warn("\(adapter): \(warning)") }
+  }
+}

@@ -1,0 +1,90 @@
+// What a training run is made of, with the command's defaults.
+
+import ArgumentParser
+import LoRA
+import LoRAAdapters
+import LoRANN
+import LoRATensor
+import LoRATraining
+
+/// The first values of A.
+enum InitializationChoice: String, CaseIterable, ExpressibleByArgument {
+  case kaimingUniform = "kaiming-uniform"
+  case normal
+
+  var initialization: LoRAInitialization {
+    switch self {
+    case .kaimingUniform: .kaimingUniform
+    case .normal: .normal(deviation: 0.02)
+    }
+  }
+}
+
+/// Everything that decides a training run.
+struct RunConfiguration {
+  var model = ""
+  var data = ""
+  var output = ""
+  var evalData: String?
+  var rank = 16
+  /// Unset: twice the rank.
+  var alpha: Double?
+  var dropout = 0.0
+  var targetModules = ["all-linear"]
+  var initialization = InitializationChoice.kaimingUniform
+  var initAdapter: String?
+  var learningRate = 2e-4
+  var schedule = LearningRateSchedule.linear
+  var warmupRatio = 0.03
+  var weightDecay = 0.01
+  var maxGradNorm = 1.0
+  var epochs = 1
+  var maxSteps: Int?
+  var batchSize = 16
+  var maxLength: Int?
+  var truncation = Truncation.error
+  var seed = 42
+  var shuffle = true
+  var precision = Precision.auto
+  var threads: Int?
+  var saveSteps: Int?
+  var evalSteps: Int?
+  var logSteps: Int?
+
+  var adapter: LoRAConfiguration {
+    LoRAConfiguration(
+      rank: rank, alpha: Float(alpha ?? Double(2 * rank)), dropout: Float(dropout),
+      targets: targetModules == ["all-linear"] ? .allLinear : .names(targetModules),
+      initialization: initialization.initialization, baseModel: model)
+  }
+
+  var training: TrainingOptions {
+    var options = TrainingOptions()
+    options.learningRate = learningRate
+    options.schedule = schedule
+    options.warmupRatio = warmupRatio
+    options.weightDecay = Float(weightDecay)
+    options.maxGradNorm = Float(maxGradNorm)
+    options.epochs = epochs
+    options.maxSteps = maxSteps
+    options.batchSize = batchSize
+    options.seed = UInt64(bitPattern: Int64(seed))
+    options.shuffle = shuffle
+    return options
+  }
+
+  /// Checks what can be checked before a file is opened.
+  func validate() throws {
+    if initAdapter == nil { try adapter.validate() }
+    try training.validate()
+    for (name, value) in [
+      ("max-length", maxLength), ("save-steps", saveSteps), ("eval-steps", evalSteps),
+      ("log-steps", logSteps),
+    ] {
+      if let value, value < 1 { throw ValidationError("--\(name) is \(value): give 1 or more") }
+    }
+    if evalSteps != nil, evalData == nil {
+      throw ValidationError("--eval-steps needs the rows to evaluate on: give --eval-data")
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// `lora train`: the flags; the run itself is in TrainingRun.swift.
+
+import ArgumentParser
+import LoRATensor
+import LoRATraining
+
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Trains a LoRA adapter on rows of examples.",
+    discussion: """
+      Rows are JSON objects, one a line, all of one form:
+        {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+        {"prompt": "…", "completion": "…"}
+        {"instruction": "…", "input": "…", "output": "…"}
+        {"text": "…"}
+      Loss is on the assistant's turns, the completion, the output, or the whole text.
+      """)
+
+  @Option(help: "The model, a GGUF file.")
+  var model: String
+  @Option(help: "The rows to train on.")
+  var data: String
+  @Option(help: "The folder for the adapter; it must not hold files unless --overwrite is given.")
+  var output: String
+  @Option(help: "Rows to evaluate on, at the end and every --eval-steps.")
+  var evalData: String?
+  @Flag(help: "Replace the run that is in the output folder.")
+  var overwrite = false
+
+  @Option(help: "The rank r of each low-rank pair (default: 16).")
+  var rank: Int?
+  @Option(help: "The pairs are scaled by alpha/rank (default: twice the rank).")
+  var alpha: Double?
+  @Option(help: "The share of A's input that is dropped in training (default: 0).")
+  var dropout: Double?
+  @Option(help: "all-linear, or the names of layers: q_proj,v_proj (default: all-linear).")
+  var targetModules: String?
+  @Option(name: .customLong("init"), help: "The first values of A (default: kaiming-uniform).")
+  var initialization: InitializationChoice?
+  @Option(help: "Go on from the adapter in this folder, with its rank, alpha and layers.")
+  var initAdapter: String?
+
+  @Option(help: "The peak learning rate (default: 2e-4).")
+  var learningRate: Double?
+  @Option(help: "Its course after the warm-up (default: linear).")
+  var lrSchedule: LearningRateSchedule?
+  @Option(help: "The share of the steps in which it rises (default: 0.03).")
+  var warmupRatio: Double?
+  @Option(help: "AdamW's decoupled decay (default: 0.01).")
+  var weightDecay: Double?
+  @Option(help: "Gradients are scaled down to this norm; 0: never (default: 1).")
+  var maxGradNorm: Double?
+  @Option(help: "Passes over the rows (default: 1).")
+  var epochs: Int?
+  @Option(help: "Optimizer steps, instead of --epochs.")
+  var maxSteps: Int?
+  @Option(help: "Rows of an optimizer step (default: 16).")
+  var batchSize: Int?
+  @Option(help: "The longest row in tokens (default: the model's context).")
+  var maxLength: Int?
+  @Option(help: "What happens to longer rows (default: error).")
+  var truncation: Truncation?
+  @Option(help: "The seed of the order, of A and of dropout (default: 42).")
+  var seed: Int?
+  @Flag(help: "Keep the order of the file.")
+  var noShuffle = false
+
+  @Option(help: "The type of the large products; auto: bfloat16 where the processor has it.")
+  var precision: Precision?
+  @Option(help: "Threads (default: the processors this process may use).")
+  var threads: Int?
+  @Option(help: "Save the adapter every so many steps, in checkpoints/.")
+  var saveSteps: Int?
+  @Option(help: "Evaluate every so many steps.")
+  var evalSteps: Int?
+  @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
+  var logSteps: Int?
+
+  func validate() throws {
+    if epochs != nil, maxSteps != nil {
+      throw ValidationError("--epochs and --max-steps exclude each other")
+    }
+    if initAdapter != nil,
+      rank != nil || alpha != nil || targetModules != nil
+        || initialization != nil
+    {
+      throw ValidationError(
+        "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, "
+          + "--target-modules and --init")
+    }
+  }
+
+  func run() throws {
+    let configuration = try runConfiguration()
+    try configuration.validate()
+    try TrainingRun(configuration, overwrite: overwrite).run()
+  }
+
+  /// The defaults with the flags that were given.
+  private func runConfiguration() throws -> RunConfiguration {
+    var run = RunConfiguration()
+    run.model = model
+    run.data = data
+    run.output = output
+    run.evalData = evalData
+    if let rank { run.rank = rank }
+    run.alpha = alpha
+    if let dropout { run.dropout = dropout }
+    if let targetModules {
+      run.targetModules = targetModules.split(separator: ",", omittingEmptySubsequences: false)
+        .map { $0.trimmingPrefix(while: \.isWhitespace) }.map(String.init)
+    }
+    if let initialization { run.initialization = initialization }
+    run.initAdapter = initAdapter
+    if let learningRate { run.learningRate = learningRate }
+    if let lrSchedule { run.schedule = lrSchedule }
+    if let warmupRatio { run.warmupRatio = warmupRatio }
+    if let weightDecay { run.weightDecay = weightDecay }
+    if let maxGradNorm { run.maxGradNorm = maxGradNorm }
+    if let epochs { run.epochs = epochs }
+    run.maxSteps = maxSteps
+    if let batchSize { run.batchSize = batchSize }
+    run.maxLength = maxLength
+    if let truncation { run.truncation = truncation }
+    if let seed { run.seed = seed }
+    run.shuffle = !noShuffle
+    if let precision { run.precision = precision }
+    run.threads = threads
+    run.saveSteps = saveSteps
+    run.evalSteps = evalSteps
+    run.logSteps = logSteps
+    return run
+  }
+}

@@ -1,0 +1,201 @@
+// A training run of the command, from the first check to the saved adapter.
+
+import ArgumentParser
+import Foundation
+import LoRA
+import LoRAAdapters
+import LoRAFormats
+import LoRAJSON
+import LoRAModels
+import LoRATensor
+import LoRAText
+import LoRATraining
+
+/// Checks everything that can be wrong, trains, and saves.
+final class TrainingRun {
+  private let configuration: RunConfiguration
+  private let folder: RunFolder
+  private static let adapterName = "default"
+
+  init(_ configuration: RunConfiguration, overwrite: Bool) throws {
+    self.configuration = configuration
+    folder = try RunFolder(configuration.output, overwrite: overwrite)
+  }
+
+  func run() throws {
+    try ModelOptions.setThreads(configuration.threads)
+    // What is quick to read and likely to be wrong comes first: the rows, then the weights.
+    let file = try GGUFFile(contentsOf: configuration.model)
+    let encoder = try TextEncoder(gguf: file)
+    let context = try ModelConfiguration(gguf: file).contextLength
+    let data = try dataset(configuration.data, encoder: encoder, context: context)
+    describe(data)
+    let evalData = try configuration.evalData.map {
+      try dataset($0, encoder: encoder, context: context)
+    }
+    if let evalData { describe(evalData) }
+
+    let model = try LanguageModel(
+      file: file, encoder: encoder, precision: configuration.precision)
+    let summary = try addAdapter(to: model)
+    let trainer = try Trainer(model, data: data, options: configuration.training)
+    describe(model, summary, trainer)
+
+    try folder.prepare()
+    try AtomicFile.write(
+      configuration.resolvedYAML(), to: folder.file("config.resolved.yaml"))
+    try train(model, trainer, evalData)
+  }
+
+  private func dataset(_ path: String, encoder: TextEncoder, context: Int) throws -> Dataset {
+    if let maximum = configuration.maxLength, maximum > context {
+      Console.warn("--max-length \(maximum) is more than the model's context of \(context) tokens")
+    }
+    return try Dataset(
+      contentsOf: path, encoder: encoder, maxLength: configuration.maxLength ?? context,
+      truncation: configuration.truncation)
+  }
+
+  private func addAdapter(to model: LanguageModel) throws -> AdapterSummary {
+    let summary: AdapterSummary
+    if let path = configuration.initAdapter {
+      summary = try model.loadAdapter(
+        Self.adapterName, from: URL(fileURLWithPath: path), isTrainable: true
+      ).summary
+    } else {
+      summary = try model.addAdapter(
+        Self.adapterName, configuration.adapter, seed: configuration.training.seed)
+    }
+    for warning in summary.warnings { Console.warn(warning) }
+    return summary
+  }
+
+  private func train(_ model: LanguageModel, _ trainer: Trainer, _ evalData: Dataset?) throws {
+    let metrics = try MetricsFile(folder.file("metrics.jsonl"))
+    let interruption = Interruption()
+    let total = trainer.totalSteps
+    let logSteps = configuration.logSteps ?? max(1, total / 20)
+    var progress = ProgressLine(total: total, quietSeconds: .infinity)
+    var lastEvaluation: Evaluation?
+
+    let run = try trainer.fit { report in
+      var figures = report.json
+      let text = report.line
+      if report.step % logSteps == 0 || report.step == total {
+        progress.clear()
+        Console.say("step \(report.step)/\(total)  \(text)")
+      }
+      progress.show(report.step, text)
+      let isLast = report.step == total || interruption.isRequested
+      if let evalData, isLast || report.step % (configuration.evalSteps ?? .max) == 0 {
+        let evaluation = evaluate(model.network, evalData.examples)
+        lastEvaluation = evaluation
+        progress.clear()
+        Console.say("step \(report.step)/\(total)  \(evaluation.line)")
+        for (key, value) in evaluation.json { figures[key] = value }
+      }
+      try metrics.write(figures)
+      if let every = configuration.saveSteps, report.step % every == 0 {
+        try model.saveAdapter(Self.adapterName, to: folder.checkpoint(report.step))
+      }
+      return !interruption.isRequested
+    }
+    progress.clear()
+    try save(model, run, lastEvaluation, total: total)
+    if run.steps < total {
+      Console.error(
+        "interrupted after step \(run.steps) of \(total); the adapter so far is in \(folder.path)\n"
+      )
+      throw ExitCode(130)
+    }
+  }
+
+  private func save(
+    _ model: LanguageModel, _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
+  ) throws {
+    try model.saveAdapter(Self.adapterName, to: folder.url)
+    let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
+    var facts = [
+      ("base model", "`\((configuration.model as NSString).lastPathComponent)`"),
+      ("rank, alpha", "\(adapter.rank), \(adapter.alpha ?? Float(adapter.rank))"),
+      ("steps", run.steps == total ? "\(total)" : "\(run.steps) of \(total) (interrupted)"),
+      ("batch size", "\(configuration.batchSize)"),
+      ("learning rate", "\(configuration.learningRate), \(configuration.schedule.rawValue)"),
+      ("last training loss", Console.fixed(run.loss, 4)),
+      ("precision", model.network.computeType.name), ("seed", "\(configuration.seed)"),
+    ]
+    if let evaluation {
+      facts.append(
+        ("evaluation loss", "\(Console.fixed(evaluation.loss, 4)) on \(evaluation.rows) rows"))
+    }
+    try AtomicFile.write(
+      ModelCard(run: configuration, facts: facts).text, to: folder.file("README.md"))
+    Console.say(
+      """
+      \(run.steps) steps in \(Console.time(run.seconds)), \
+      \(Console.fixed(run.tokensPerSecond, 0)) tokens/s, peak memory \
+      \(Console.fixed(peakResidentMegabytes(), 0)) MB
+      adapter: \(folder.path)
+      """)
+  }
+}
+
+extension TrainingRun {
+  private func describe(_ data: Dataset) {
+    let lengths = data.examples.map(\.tokens.count)
+    let tokens = lengths.reduce(0, +)
+    let supervised = data.examples.reduce(0) { $0 + $1.supervisedCount }
+    Console.say(
+      "\(data.file): \(Console.count(lengths.count)) rows (\(data.format.rawValue)), "
+        + "\(Console.count(tokens)) tokens, \(Console.count(supervised)) with loss "
+        + "(\(Console.fixed(100 * Double(supervised) / Double(max(tokens, 1)), 0))%), "
+        + "longest \(Console.count(lengths.max() ?? 0))")
+    if !data.droppedLines.isEmpty {
+      Console.warn("\(data.file): \(data.droppedLines.count) rows were dropped: too long")
+    }
+    if !data.truncatedLines.isEmpty {
+      Console.warn("\(data.file): \(data.truncatedLines.count) rows were truncated")
+    }
+    let endless = data.examples.filter { !$0.endsWithStop }
+    if let first = endless.first {
+      Console.warn(
+        "\(data.file):\(first.line): \(endless.count) rows do not end in a supervised stop token: "
+          + "the model will not learn from them where to stop")
+    }
+  }
+
+  private func describe(_ model: LanguageModel, _ summary: AdapterSummary, _ trainer: Trainer) {
+    let network = model.network
+    let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
+    Console.say(
+      """
+      \(configuration.model): \(Console.short(network.parameterCount)) parameters, \
+      \(network.configuration.layerCount) layers, \(network.computeType.name) on \
+      \(Engine.threadCount) threads (oneDNN \(Engine.oneDNNVersion), \(Engine.instructionSet))
+      adapter: rank \(adapter.rank), scale \(adapter.scale), \(summary.modulePaths.count) layers, \
+      \(Console.short(summary.trainableParameterCount)) trainable parameters
+      \(Console.count(trainer.totalSteps)) steps of \(configuration.batchSize) rows
+      """)
+  }
+}
+
+extension StepReport {
+  /// The figures for people.
+  fileprivate var line: String {
+    "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "
+      + "norm \(Console.fixed(gradNorm, 3))  \(Console.fixed(tokensPerSecond, 0)) tok/s"
+  }
+}
+
+extension Evaluation {
+  fileprivate var line: String {
+    "eval loss \(Console.fixed(loss, 4))  perplexity \(Console.fixed(perplexity, 3))"
+  }
+
+  fileprivate var json: JSONObject {
+    [
+      "eval_loss": .number(loss), "eval_perplexity": .number(perplexity),
+      "eval_rows": .integer(rows), "eval_supervised_tokens": .integer(supervisedTokens),
+    ]
+  }
+}

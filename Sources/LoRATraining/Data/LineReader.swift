@@ -1,0 +1,105 @@
+// Lines of a file, read a piece at a time: a file of any size needs the memory of its longest line.
+
+import Foundation
+
+/// Reads the lines of a UTF-8 text file.
+struct LineReader {
+  private let file: String
+  private let handle: FileHandle
+  private var buffer: [UInt8] = []
+  /// Bytes of `buffer` that were given out.
+  private var position = 0
+  private var isAtEnd = false
+  /// The number of the line that was given out last, from 1.
+  private(set) var line = 0
+
+  private static let chunk = 1 << 20
+  private static let longestLine = 1 << 28
+
+  init(_ file: String) throws {
+    self.file = file
+    var status = stat()
+    guard stat(file, &status) == 0 else {
+      throw DataError(
+        file: file, message: "cannot be read: \(String(cString: strerror(errno)))",
+        hint: "check the path")
+    }
+    guard status.st_mode & S_IFMT != S_IFDIR else {
+      throw DataError(
+        file: file, message: "this is a folder", hint: "name a file of rows, one JSON object a line"
+      )
+    }
+    guard let handle = FileHandle(forReadingAtPath: file) else {
+      throw DataError(
+        file: file, message: "cannot be opened", hint: "check that you may read the file")
+    }
+    self.handle = handle
+    try fill()
+    try checkEncoding()
+  }
+
+  /// The next line without its end, or nil after the last.
+  mutating func next() throws -> String? {
+    var searched = position
+    while true {
+      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+        defer { position = end + 1 }
+        return try text(position..<end)
+      }
+      searched = buffer.count
+      if isAtEnd {
+        guard position < buffer.count else { return nil }
+        defer { position = buffer.count }
+        return try text(position..<buffer.count)
+      }
+      guard buffer.count - position <= Self.longestLine else {
+        throw DataError(
+          file: file, line: line + 1, message: "the line is longer than 256 MB",
+          hint: "write one JSON object a line; is this a JSON array or a binary file?")
+      }
+      searched -= position
+      try fill()
+    }
+  }
+
+  private mutating func text(_ range: Range<Int>) throws -> String {
+    line += 1
+    var range = range
+    if buffer[range].last == UInt8(ascii: "\r") { range = range.lowerBound..<range.upperBound - 1 }
+    guard let text = String(validating: buffer[range], as: UTF8.self) else {
+      throw DataError(
+        file: file, line: line, message: "the line is not UTF-8",
+        hint: "convert the file, for instance with iconv -f latin1 -t utf-8")
+    }
+    return text
+  }
+
+  private mutating func fill() throws {
+    buffer.removeFirst(position)
+    position = 0
+    do {
+      guard let data = try handle.read(upToCount: Self.chunk), !data.isEmpty else {
+        isAtEnd = true
+        return
+      }
+      buffer.append(contentsOf: data)
+    } catch {
+      throw DataError(
+        file: file, line: line + 1, message: "cannot be read: \(error.localizedDescription)",
+        hint: "check the disk and the file")
+    }
+  }
+
+  /// Skips UTF-8's mark at the start, and refuses UTF-16, which half of all editors can write.
+  private mutating func checkEncoding() throws {
+    if buffer.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
+    let isUTF16 =
+      buffer.starts(with: [0xFF, 0xFE]) || buffer.starts(with: [0xFE, 0xFF])
+      || buffer.prefix(2).contains(0)
+    if isUTF16 {
+      throw DataError(
+        file: file, message: "the text is UTF-16, not UTF-8",
+        hint: "convert the file with iconv -f utf-16 -t utf-8")
+    }
+  }
+}

@@ -1,0 +1,98 @@
+// What stands between text and tokens: the model's own tokenizer and chat template.
+
+package import LoRAFormats
+public import LoRAJSON
+public import LoRAText
+
+/// Turns conversations and texts into tokens as a model expects them.
+public struct TextEncoder: Sendable {
+  /// The tokenizer.
+  public let tokenizer: Tokenizer
+  /// The chat template; without one, conversations are an error.
+  public let chatTemplate: ChatTemplate?
+
+  /// An encoder from its parts.
+  public init(tokenizer: Tokenizer, chatTemplate: ChatTemplate?) {
+    self.tokenizer = tokenizer
+    self.chatTemplate = chatTemplate
+  }
+
+  /// The tokenizer and template of a GGUF file.
+  ///
+  /// - Throws: `ModelFileError` naming the key, or what is wrong with the tokenizer or template.
+  package init(gguf: GGUFFile) throws {
+    let prefix = "tokenizer.ggml."
+    func id(_ key: String) throws -> Int32? {
+      try gguf.integer(prefix + key + "_token_id").flatMap { Int32(exactly: $0) }
+    }
+    do {
+      let tokens = try gguf.required(prefix + "tokens", gguf.strings)
+      tokenizer = try Tokenizer(
+        TokenizerDescription(
+          model: try gguf.required(prefix + "model", gguf.string),
+          preTokenizer: try gguf.required(prefix + "pre", gguf.string), tokens: tokens,
+          tokenTypes: try gguf.int32s(prefix + "token_type")
+            ?? [Int32](repeating: 1, count: tokens.count),
+          merges: try gguf.required(prefix + "merges", gguf.strings), bosTokenID: try id("bos"),
+          eosTokenID: try id("eos"), eotTokenID: try id("eot"), eomTokenID: try id("eom"),
+          unknownTokenID: try id("unknown"), paddingTokenID: try id("padding"),
+          addBOS: try gguf.bool(prefix + "add_bos_token"),
+          addEOS: try gguf.bool(prefix + "add_eos_token")))
+      chatTemplate = try gguf.string("tokenizer.chat_template").map(ChatTemplate.init)
+    } catch let error as TokenizerError {
+      throw ModelFileError(file: gguf.path, message: error.message, hint: error.hint)
+    } catch let error as ChatTemplateError {
+      throw ModelFileError(
+        file: gguf.path, message: "tokenizer.chat_template: \(error.description)",
+        hint: "the template uses what is not supported: use another model file")
+    }
+  }
+
+  /// The tokens of a conversation up to where the assistant's answer begins.
+  ///
+  /// - Parameter messages: objects with role and content.
+  /// - Throws: `DataError` where the messages are faulty or the template refuses them.
+  public func prompt(messages: [JSONValue], tools: [JSONValue]? = nil) throws -> [Int32] {
+    try Messages.check(messages, key: "messages", mustAnswer: false)
+    return tokens(try render(messages, tools: tools, addGenerationPrompt: true))
+  }
+
+  /// The tokens of a conversation up to where the assistant's answer begins.
+  public func prompt(messages: [(role: String, content: String)]) throws -> [Int32] {
+    try prompt(
+      messages: messages.map {
+        .object(["role": .string($0.role), "content": .string($0.content)])
+      })
+  }
+
+  /// The tokens of a text that is to be continued, with BOS where the model has it.
+  public func prompt(text: String) -> [Int32] { start(text) }
+
+  /// The tokens of a piece of a rendered template, which spells its special tokens itself.
+  func tokens(_ text: String) -> [Int32] { tokenizer.encode(text, addSpecialTokens: false) }
+
+  /// The tokens of the start of a text: BOS by the tokenizer's own rule, but never EOS.
+  func start(_ text: String) -> [Int32] {
+    let bos = tokenizer.addsBOS ? tokenizer.bosTokenID.map { [$0] } ?? [] : []
+    return bos + tokens(text)
+  }
+
+  func render(
+    _ messages: [JSONValue], tools: [JSONValue]?, addGenerationPrompt: Bool
+  ) throws -> String {
+    guard let chatTemplate else {
+      throw DataError(
+        message: "the model has no chat template, so it cannot hold conversations",
+        hint: "use rows with prompt and completion, or a model that was made for chat")
+    }
+    func text(_ id: Int32?) -> String? { id.flatMap { tokenizer.token($0) } }
+    do {
+      return try chatTemplate.render(
+        messages: messages, addGenerationPrompt: addGenerationPrompt, tools: tools,
+        bosToken: text(tokenizer.bosTokenID), eosToken: text(tokenizer.eosTokenID))
+    } catch let error as ChatTemplateError {
+      throw DataError(
+        message: error.description, hint: "write the messages as the model's template expects them")
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// The training loop: batches, passes, one optimizer step each.
+
+import Foundation
+public import LoRAModels
+import LoRANN
+package import LoRATensor
+
+/// Trains what is trainable in a model on examples.
+///
+/// A step takes `batchSize` examples, packs them into passes of at most `tokenBudget` tokens, and
+/// adds up the gradients of Σ -log p(token) / (supervised tokens of the step): cutting a step into
+/// other passes changes nothing but the order of the additions.
+public final class Trainer {
+  private let model: Llama
+  private let examples: [Example]
+  private let options: TrainingOptions
+  private let parameters: [(path: String, parameter: Parameter)]
+  private let optimizer: AdamW
+
+  /// A run over examples; nothing is computed yet.
+  ///
+  /// - Throws: `TrainingError` when an option cannot be, nothing is trainable or no example is given.
+  public init(_ model: Llama, examples: [Example], options: TrainingOptions) throws {
+    try options.validate()
+    self.model = model
+    self.examples = examples
+    self.options = options
+    parameters = model.trainableParameters
+    guard !parameters.isEmpty else {
+      throw TrainingError(
+        message: "nothing in the model is trainable", hint: "add an adapter before training")
+    }
+    guard !examples.isEmpty else {
+      throw TrainingError(message: "there are no examples", hint: "check the data file")
+    }
+    optimizer = AdamW(
+      parameters.map(\.parameter), learningRate: 0, weightDecay: options.weightDecay)
+  }
+
+  /// Steps of the run.
+  public var totalSteps: Int { options.maxSteps ?? options.epochs * stepsPerEpoch }
+
+  private var stepsPerEpoch: Int {
+    (examples.count + options.batchSize - 1) / options.batchSize
+  }
+
+  /// Runs all steps, or until `onStep` says to stop.
+  ///
+  /// - Parameter onStep: receives each step's figures; false ends the run after that step.
+  /// - Throws: `TrainingError` when the loss or a gradient is no longer a number; whatever `onStep`
+  ///   throws.
+  @discardableResult
+  public func fit(onStep: (StepReport) throws -> Bool = { _ in true }) throws -> TrainingSummary {
+    var summary = TrainingSummary()
+    let warmup = Int((Double(totalSteps) * options.warmupRatio).rounded(.up))
+    for step in 0..<totalSteps {
+      let epoch = step / stepsPerEpoch
+      let batches = dataOrder(
+        count: examples.count, batchSize: options.batchSize, epoch: epoch,
+        seed: options.shuffle ? options.seed : nil)
+      let indices = batches[step % stepsPerEpoch]
+      // Warm-up begins above 0: the first step learns too.
+      let factor = options.schedule.factor(
+        step: step + (warmup > 0 ? 1 : 0), warmupSteps: warmup,
+        totalSteps: totalSteps + (warmup > 0 ? 1 : 0))
+      let done = Double(epoch) + Double(step % stepsPerEpoch + 1) / Double(stepsPerEpoch)
+      let report = try run(
+        step: step, indices: indices, learningRate: options.learningRate * factor, epoch: done)
+      summary.add(report)
+      if try !onStep(report) { break }
+    }
+    return summary
+  }
+
+  /// One optimizer step over the examples `indices`.
+  package func run(
+    step: Int, indices: [Int], learningRate: Double, epoch: Double
+  ) throws -> StepReport {
+    let start = ContinuousClock.now
+    let batch = indices.map { examples[$0] }
+    let (loss, gradients) = lossAndGradients(batch, step: step)
+    let norm = globalNorm(gradients)
+    guard loss.isFinite, norm.isFinite else {
+      throw TrainingError(
+        message: "step \(step + 1): the loss is \(loss) and the gradient norm \(norm); lines "
+          + batch.prefix(8).map { "\($0.file):\($0.line)" }.joined(separator: ", "),
+        hint: "lower the learning rate, or look at these rows")
+    }
+    optimizer.learningRate = Float(learningRate)
+    let scale =
+      options.maxGradNorm > 0 ? clippingScale(norm: norm, maximum: options.maxGradNorm) : 1
+    optimizer.step(gradients, gradientScale: scale)
+    let elapsed = start.duration(to: .now)
+    return StepReport(
+      step: step + 1, epoch: epoch, loss: loss, gradNorm: Double(norm),
+      learningRate: learningRate, tokens: batch.reduce(0) { $0 + $1.tokens.count },
+      supervisedTokens: batch.reduce(0) { $0 + $1.supervisedCount },
+      seconds: Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18,
+      peakResidentMegabytes: LoRATraining.peakResidentMegabytes())
+  }
+
+  /// The loss of a batch and the gradient of each trainable parameter.
+  package func lossAndGradients(
+    _ batch: [Example], step: Int
+  ) -> (loss: Double, gradients: [Tensor]) {
+    // Between steps the model is in evaluation mode: whoever looks at it there sees no dropout.
+    model.setTraining(true)
+    defer { model.setTraining(false) }
+    let normalizer = batch.reduce(0) { $0 + $1.supervisedCount }
+    let leaves = parameters.map(\.parameter)
+    var sums = [Tensor?](repeating: nil, count: leaves.count)
+    var loss = 0.0
+    for pass in passes(batch, tokenBudget: options.tokenBudget) {
+      let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
+      DropoutContext.$current.withValue(context) {
+        let value = valueAndGradient(of: leaves, addingTo: &sums) {
+          languageModelLoss(model, pass, normalizer: normalizer).loss
+        }
+        loss += Double(value.item)
+      }
+    }
+    return (loss, zip(sums, leaves).map { $0 ?? .zeros($1.value.shape) })
+  }
+}

@@ -1,0 +1,71 @@
+// How a run goes: the defaults are those of the command.
+
+/// The choices of a training run.
+public struct TrainingOptions: Sendable, Hashable {
+  /// The peak learning rate.
+  public var learningRate: Double = 2e-4
+  /// Its course after the warm-up.
+  public var schedule: LearningRateSchedule = .linear
+  /// The share of the steps in which it rises from 0.
+  public var warmupRatio: Double = 0.03
+  /// AdamW's decoupled decay.
+  public var weightDecay: Float = 0.01
+  /// The largest norm that all gradients together may have; 0 for no limit.
+  public var maxGradNorm: Float = 1
+  /// Passes over the data, if `maxSteps` is unset.
+  public var epochs: Int = 1
+  /// Optimizer steps, whatever the data's size.
+  public var maxSteps: Int?
+  /// Examples of an optimizer step.
+  public var batchSize: Int = 16
+  /// The seed of the order, of the adapter's first values and of dropout.
+  public var seed: UInt64 = 42
+  /// Whether each epoch has an order of its own.
+  public var shuffle: Bool = true
+  /// Tokens that are worked at once: bounds the memory and changes nothing in the result.
+  public var tokenBudget: Int = 512
+
+  /// The defaults.
+  public init() {}
+
+  /// - Throws: `TrainingError` naming the first value that cannot be.
+  public func validate() throws {
+    func require(_ condition: Bool, _ message: String, _ hint: String) throws {
+      guard condition else { throw TrainingError(message: message, hint: hint) }
+    }
+    try require(
+      learningRate > 0 && learningRate.isFinite, "the learning rate is \(learningRate)",
+      "1e-4 to 1e-3 is usual for LoRA")
+    try require(
+      (0...1).contains(warmupRatio), "the warm-up ratio is \(warmupRatio), not in 0...1",
+      "0.03 warms up for 3% of the steps")
+    try require(
+      weightDecay >= 0 && weightDecay.isFinite, "the weight decay is \(weightDecay)",
+      "0.01 is usual, 0 switches it off")
+    try require(
+      maxGradNorm >= 0 && !maxGradNorm.isNaN, "the largest gradient norm is \(maxGradNorm)",
+      "1 is usual, 0 switches clipping off")
+    try require(epochs >= 1, "the number of epochs is \(epochs)", "1 to 3 are usual")
+    try require(
+      maxSteps.map { $0 >= 1 } ?? true, "the number of steps is \(maxSteps ?? 0)",
+      "give at least one step, or leave it out")
+    try require(batchSize >= 1, "the batch size is \(batchSize)", "8 to 32 are usual")
+    try require(tokenBudget >= 1, "the token budget is \(tokenBudget)", "512 is the default")
+  }
+}
+
+/// A run that cannot start or cannot go on.
+public struct TrainingError: Error, Hashable, CustomStringConvertible {
+  /// What is wrong.
+  public let message: String
+  /// What to do.
+  public let hint: String
+
+  package init(message: String, hint: String) {
+    self.message = message
+    self.hint = hint
+  }
+
+  /// The message and the hint.
+  public var description: String { "\(message)\nhint: \(hint)" }
+}
