@@ -1,7 +1,7 @@
 # The doors of the project. `make test` and `make demo` do all their own set-up.
 SWIFT_FLAGS = -c release --explicit-target-dependency-import-check error
 
-.PHONY: setup build demo test check format lint conformance fixtures
+.PHONY: setup build demo test test-avx2 check format lint conformance fixtures
 
 setup:
 	@Scripts/setup.sh
@@ -15,6 +15,12 @@ demo: build
 
 test: setup
 	LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" swift test $(SWIFT_FLAGS)
+
+# The engine as a processor with AVX2 alone would run it: oneDNN's switch and ours.
+test-avx2: setup
+	LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" LORA_CPU_ISA=v3 DNNL_MAX_CPU_ISA=AVX2 \
+	  ONEDNN_MAX_CPU_ISA=AVX2 swift test $(SWIFT_FLAGS) \
+	  --filter 'LoRATensorTests|LoRANNTests|LoRAModelsTests|LoRAFormatsTests|ParityTests'
 
 # The inner loop.
 check: lint test
