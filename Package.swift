@@ -31,7 +31,8 @@ let package = Package(
     .executable(name: "lora", targets: ["LoRACommand"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
   ],
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
@@ -64,6 +65,7 @@ let package = Package(
         "LoRA", "LoRATensor", "LoRANN", "LoRAJSON", "LoRAFormats", "LoRAText", "LoRAModels",
         "LoRAAdapters", "LoRATraining", "LoRAGeneration",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
       ], swiftSettings: swiftSettings),
 
     .executableTarget(

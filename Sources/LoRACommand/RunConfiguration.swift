@@ -48,6 +48,7 @@ struct RunConfiguration {
   var precision = Precision.auto
   var threads: Int?
   var saveSteps: Int?
+  var saveTotalLimit: Int?
   var evalSteps: Int?
   var logSteps: Int?
 
@@ -75,11 +76,15 @@ struct RunConfiguration {
 
   /// Checks what can be checked before a file is opened.
   func validate() throws {
+    for (name, value) in [("model", model), ("data", data), ("output", output)] where value.isEmpty
+    {
+      throw ValidationError("give --\(name), or \(name) in the file of --config")
+    }
     if initAdapter == nil { try adapter.validate() }
     try training.validate()
     for (name, value) in [
       ("max-length", maxLength), ("save-steps", saveSteps), ("eval-steps", evalSteps),
-      ("log-steps", logSteps),
+      ("log-steps", logSteps), ("save-total-limit", saveTotalLimit),
     ] {
       if let value, value < 1 { throw ValidationError("--\(name) is \(value): give 1 or more") }
     }

@@ -37,8 +37,10 @@ struct RunFolder {
   /// Makes the folder; with --overwrite, removes an earlier run's files.
   ///
   /// Its adapter stays until the new one takes its place: a run that fails takes nothing away.
-  func prepare() throws {
+  func prepare(keepingRun: Bool) throws {
     try OutputFolder.make(path)
+    checkpoints.removeLeftovers()
+    guard !keepingRun else { return }
     let ours = ["metrics.jsonl", "README.md", "config.resolved.yaml", "checkpoints"]
     for name in try contents() where ours.contains(name) {
       try FileManager.default.removeItem(atPath: file(name))
@@ -58,9 +60,7 @@ struct RunFolder {
 
   var url: URL { URL(fileURLWithPath: path, isDirectory: true) }
 
-  func checkpoint(_ step: Int) -> URL {
-    url.appendingPathComponent("checkpoints/step-\(step)", isDirectory: true)
-  }
+  var checkpoints: CheckpointFolder { CheckpointFolder(path: file("checkpoints")) }
 }
 
 /// `metrics.jsonl`: one object per step, there as soon as the step is done.
@@ -68,15 +68,20 @@ final class MetricsFile {
   private let path: String
   private let handle: FileHandle
 
-  init(_ path: String) throws {
+  /// - Parameter steps: keeps the lines of this many steps of an earlier part of the run.
+  init(_ path: String, keepingSteps steps: Int = 0) throws {
     self.path = path
-    guard FileManager.default.createFile(atPath: path, contents: nil),
-      let handle = FileHandle(forWritingAtPath: path)
-    else {
-      throw OutputFileError(
-        file: path, message: "cannot create the file", hint: "choose a folder that you may write to"
-      )
+    let earlier = steps > 0 ? (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" : ""
+    let kept = earlier.split(separator: "\n").filter { line in
+      let step = (try? JSONValue(parsing: String(line)))?.objectValue?["step"]?.integerValue
+      return step.map { $0 <= steps } ?? false
     }
+    try AtomicFile.write(kept.map { $0 + "\n" }.joined(), to: path)
+    guard let handle = FileHandle(forWritingAtPath: path) else {
+      throw OutputFileError(
+        file: path, message: "cannot open the file", hint: "choose a folder that you may write to")
+    }
+    handle.seekToEndOfFile()
     self.handle = handle
   }
 

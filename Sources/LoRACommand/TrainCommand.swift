@@ -1,6 +1,7 @@
 // `lora train`: the flags; the run itself is in TrainingRun.swift.
 
 import ArgumentParser
+import Foundation
 import LoRATensor
 import LoRATraining
 
@@ -16,12 +17,14 @@ struct TrainCommand: ParsableCommand {
       Loss is on the assistant's turns, the completion, the output, or the whole text.
       """)
 
+  @Option(help: "A YAML file of settings; flags win over it. Its keys are the flags with _ for -.")
+  var config: String?
   @Option(help: "The model, a GGUF file.")
-  var model: String
+  var model: String?
   @Option(help: "The rows to train on.")
-  var data: String
+  var data: String?
   @Option(help: "The folder for the adapter; it must not hold files unless --overwrite is given.")
-  var output: String
+  var output: String?
   @Option(help: "Rows to evaluate on, at the end and every --eval-steps.")
   var evalData: String?
   @Flag(help: "Replace the run that is in the output folder.")
@@ -71,12 +74,19 @@ struct TrainCommand: ParsableCommand {
   var threads: Int?
   @Option(help: "Save the adapter every so many steps, in checkpoints/.")
   var saveSteps: Int?
+  @Option(help: "Keep this many checkpoints (default: all).")
+  var saveTotalLimit: Int?
+  @Flag(help: "Go on from the newest checkpoint in the output folder.")
+  var resume = false
   @Option(help: "Evaluate every so many steps.")
   var evalSteps: Int?
   @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
   var logSteps: Int?
 
   func validate() throws {
+    if resume, overwrite {
+      throw ValidationError("--resume and --overwrite exclude each other")
+    }
     if epochs != nil, maxSteps != nil {
       throw ValidationError("--epochs and --max-steps exclude each other")
     }
@@ -91,44 +101,69 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let configuration = try runConfiguration()
+    var configuration = RunConfiguration()
+    var recorded: [String: String] = [:]
+    if let config {
+      recorded = try configuration.apply(yaml: try Self.text(of: config), file: config)
+    }
+    apply(to: &configuration)
     try configuration.validate()
-    try TrainingRun(configuration, overwrite: overwrite).run()
+    try TrainingRun(
+      configuration, overwrite: overwrite, resume: resume, recorded: recorded
+    ).run()
   }
 
-  /// The defaults with the flags that were given.
-  private func runConfiguration() throws -> RunConfiguration {
-    var run = RunConfiguration()
-    run.model = model
-    run.data = data
-    run.output = output
-    run.evalData = evalData
-    if let rank { run.rank = rank }
-    run.alpha = alpha
-    if let dropout { run.dropout = dropout }
-    if let targetModules {
-      run.targetModules = targetModules.split(separator: ",", omittingEmptySubsequences: false)
-        .map { $0.trimmingPrefix(while: \.isWhitespace) }.map(String.init)
+  private static func text(of path: String) throws -> String {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ConfigurationError(
+        file: path, problems: [": the file cannot be read\nhint: check the path"])
     }
-    if let initialization { run.initialization = initialization }
-    run.initAdapter = initAdapter
-    if let learningRate { run.learningRate = learningRate }
-    if let lrSchedule { run.schedule = lrSchedule }
-    if let warmupRatio { run.warmupRatio = warmupRatio }
-    if let weightDecay { run.weightDecay = weightDecay }
-    if let maxGradNorm { run.maxGradNorm = maxGradNorm }
-    if let epochs { run.epochs = epochs }
-    run.maxSteps = maxSteps
-    if let batchSize { run.batchSize = batchSize }
-    run.maxLength = maxLength
-    if let truncation { run.truncation = truncation }
-    if let seed { run.seed = seed }
-    run.shuffle = !noShuffle
-    if let precision { run.precision = precision }
-    run.threads = threads
-    run.saveSteps = saveSteps
-    run.evalSteps = evalSteps
-    run.logSteps = logSteps
-    return run
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw ConfigurationError(
+        file: path, problems: [": the text is not UTF-8\nhint: convert it with iconv"])
+    }
+    return text
+  }
+
+  /// Takes over the flags that were given.
+  private func apply(to run: inout RunConfiguration) {
+    func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value>, _ value: Value?) {
+      if let value { run[keyPath: path] = value }
+    }
+    func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value?>, _ value: Value?) {
+      if let value { run[keyPath: path] = value }
+    }
+    set(\.model, model)
+    set(\.data, data)
+    set(\.output, output)
+    set(\.evalData, evalData)
+    // A new rank without an alpha is twice the new rank, whatever the file says about the old one.
+    if rank != nil, alpha == nil { run.alpha = nil }
+    set(\.rank, rank)
+    set(\.alpha, alpha)
+    set(\.dropout, dropout)
+    let names = targetModules?.split(separator: ",", omittingEmptySubsequences: false)
+    set(\.targetModules, names?.map { $0.trimmingPrefix(while: \.isWhitespace) }.map(String.init))
+    set(\.initialization, initialization)
+    set(\.initAdapter, initAdapter)
+    set(\.learningRate, learningRate)
+    set(\.schedule, lrSchedule)
+    set(\.warmupRatio, warmupRatio)
+    set(\.weightDecay, weightDecay)
+    set(\.maxGradNorm, maxGradNorm)
+    if epochs != nil { run.maxSteps = nil }
+    set(\.epochs, epochs)
+    set(\.maxSteps, maxSteps)
+    set(\.batchSize, batchSize)
+    set(\.maxLength, maxLength)
+    set(\.truncation, truncation)
+    set(\.seed, seed)
+    if noShuffle { run.shuffle = false }
+    set(\.precision, precision)
+    set(\.threads, threads)
+    set(\.saveSteps, saveSteps)
+    set(\.saveTotalLimit, saveTotalLimit)
+    set(\.evalSteps, evalSteps)
+    set(\.logSteps, logSteps)
   }
 }

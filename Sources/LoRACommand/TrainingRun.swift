@@ -15,17 +15,28 @@ import LoRATraining
 final class TrainingRun {
   private let configuration: RunConfiguration
   private let folder: RunFolder
+  private let isResumed: Bool
+  /// What the run that the configuration comes from recorded.
+  private let earlier: [String: String]
   private static let adapterName = "default"
 
-  init(_ configuration: RunConfiguration, overwrite: Bool) throws {
+  init(
+    _ configuration: RunConfiguration, overwrite: Bool, resume: Bool = false,
+    recorded: [String: String] = [:]
+  ) throws {
+    var configuration = configuration
+    configuration.alpha = configuration.alpha ?? Double(2 * configuration.rank)
     self.configuration = configuration
-    folder = try RunFolder(configuration.output, overwrite: overwrite)
+    isResumed = resume
+    earlier = recorded
+    folder = try RunFolder(configuration.output, overwrite: overwrite || resume)
   }
 
   func run() throws {
     try ModelOptions.setThreads(configuration.threads)
     // What is quick to read and likely to be wrong comes first: the rows, then the weights.
     let file = try GGUFFile(contentsOf: configuration.model)
+    let hash = FileHash(configuration.model)
     let encoder = try TextEncoder(gguf: file)
     let context = try ModelConfiguration(gguf: file).contextLength
     let data = try dataset(configuration.data, encoder: encoder, context: context)
@@ -37,14 +48,37 @@ final class TrainingRun {
 
     let model = try LanguageModel(
       file: file, encoder: encoder, precision: configuration.precision)
-    let summary = try addAdapter(to: model)
+    let checkpoint = isResumed ? try newestCheckpoint() : nil
+    let summary = try addAdapter(to: model, checkpoint: checkpoint)
     let trainer = try Trainer(model, data: data, options: configuration.training)
+    let record = try RunFacts(
+      base: hash, data: configuration.data, template: encoder.chatTemplate?.source,
+      precision: model.network.computeType.name)
+    for warning in record.differences(from: earlier) { Console.warn(warning) }
+    if let checkpoint {
+      try trainer.restoreState(
+        from: checkpoint + "/" + CheckpointFolder.stateName,
+        settings: configuration.decidingSettings + record.deciding)
+    }
     describe(model, summary, trainer)
+    guard trainer.completedSteps < trainer.totalSteps || !isResumed else {
+      return Console.say("the run is complete: nothing to resume")
+    }
 
-    try folder.prepare()
+    try folder.prepare(keepingRun: isResumed)
     try AtomicFile.write(
-      configuration.resolvedYAML(), to: folder.file("config.resolved.yaml"))
-    try train(model, trainer, evalData)
+      configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
+    try train(model, trainer, evalData, record)
+  }
+
+  private func newestCheckpoint() throws -> String {
+    guard let step = folder.checkpoints.steps.last else {
+      throw OutputFileError(
+        file: folder.path, message: "there is no checkpoint to resume from",
+        hint: "train without --resume; --save-steps or an interrupt make checkpoints")
+    }
+    Console.say("resuming from step \(step)")
+    return folder.checkpoints.folder(step)
   }
 
   private func dataset(_ path: String, encoder: TextEncoder, context: Int) throws -> Dataset {
@@ -56,9 +90,11 @@ final class TrainingRun {
       truncation: configuration.truncation)
   }
 
-  private func addAdapter(to model: LanguageModel) throws -> AdapterSummary {
+  private func addAdapter(
+    to model: LanguageModel, checkpoint: String?
+  ) throws -> AdapterSummary {
     let summary: AdapterSummary
-    if let path = configuration.initAdapter {
+    if let path = checkpoint ?? configuration.initAdapter {
       summary = try model.loadAdapter(
         Self.adapterName, from: URL(fileURLWithPath: path), isTrainable: true
       ).summary
@@ -70,8 +106,11 @@ final class TrainingRun {
     return summary
   }
 
-  private func train(_ model: LanguageModel, _ trainer: Trainer, _ evalData: Dataset?) throws {
-    let metrics = try MetricsFile(folder.file("metrics.jsonl"))
+  private func train(
+    _ model: LanguageModel, _ trainer: Trainer, _ evalData: Dataset?, _ record: RunFacts
+  ) throws {
+    let metrics = try MetricsFile(
+      folder.file("metrics.jsonl"), keepingSteps: trainer.completedSteps)
     let interruption = Interruption()
     let total = trainer.totalSteps
     let logSteps = configuration.logSteps ?? max(1, total / 20)
@@ -95,8 +134,9 @@ final class TrainingRun {
         for (key, value) in evaluation.json { figures[key] = value }
       }
       try metrics.write(figures)
-      if let every = configuration.saveSteps, report.step % every == 0 {
-        try model.saveAdapter(Self.adapterName, to: folder.checkpoint(report.step))
+      let isInterrupted = interruption.isRequested && report.step < total
+      if report.step % (configuration.saveSteps ?? .max) == 0 || isInterrupted {
+        try saveCheckpoint(model, trainer, record)
       }
       return !interruption.isRequested
     }
@@ -105,8 +145,21 @@ final class TrainingRun {
     if run.steps < total {
       Console.error(
         "interrupted after step \(run.steps) of \(total); the adapter so far is in \(folder.path)\n"
-      )
+          + "go on with the same command and --resume\n")
       throw ExitCode(130)
+    }
+  }
+
+  private func saveCheckpoint(
+    _ model: LanguageModel, _ trainer: Trainer, _ record: RunFacts
+  ) throws {
+    try folder.checkpoints.save(
+      trainer.completedSteps, keeping: configuration.saveTotalLimit
+    ) { path in
+      try model.saveAdapter(Self.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
+      try trainer.saveState(
+        to: path + "/" + CheckpointFolder.stateName,
+        settings: configuration.decidingSettings + record.deciding)
     }
   }
 

@@ -21,10 +21,12 @@ extension String {
   package func nearest(in candidates: some Sequence<String>) -> String? {
     // A name out of a file can be of any length: no table of that size for a hint.
     guard (1...256).contains(utf8.count) else { return nil }
+    // Two letters changed places are two changes, also in a short name.
+    let limit = max(utf8.count < 4 ? 1 : 2, utf8.count / 3)
     var best: (name: String, distance: Int)?
-    for candidate in candidates where abs(candidate.utf8.count - utf8.count) <= utf8.count / 3 {
+    for candidate in candidates where abs(candidate.utf8.count - utf8.count) <= limit {
       let distance = editDistance(to: candidate)
-      if distance <= max(1, utf8.count / 3), distance < best?.distance ?? .max {
+      if distance <= limit, distance < best?.distance ?? .max {
         best = (candidate, distance)
       }
     }

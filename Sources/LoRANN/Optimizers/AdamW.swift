@@ -68,6 +68,19 @@ public final class AdamW {
     }
   }
 
+  /// Goes on from earlier moments, so that the next step is the one that would have followed.
+  package func restore(stepCount: Int, firstMoments: [Tensor], secondMoments: [Tensor]) {
+    for (index, parameter) in parameters.enumerated() {
+      precondition(
+        firstMoments[index].shape == parameter.value.shape
+          && secondMoments[index].shape == parameter.value.shape,
+        "AdamW: moments of another shape than the parameter's \(parameter.value.shape)")
+    }
+    self.stepCount = stepCount
+    self.firstMoments = firstMoments
+    self.secondMoments = secondMoments
+  }
+
   private func correction(_ beta: Float) -> Float {
     var power = 1.0
     for _ in 0..<stepCount { power *= Double(beta) }

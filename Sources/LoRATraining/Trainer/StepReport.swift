@@ -47,16 +47,18 @@ public struct StepReport: Sendable, Hashable {
 
 /// The figures of a run.
 public struct TrainingSummary: Sendable, Hashable {
-  /// Optimizer steps done.
-  public private(set) var steps = 0
+  /// Optimizer steps done, those before a resume included.
+  public private(set) var steps: Int
   /// The loss of the last step.
   public private(set) var loss = 0.0
-  /// Tokens worked in all steps.
+  /// Tokens worked since the start or the resume.
   public private(set) var tokens = 0
   /// Seconds that the steps took.
   public private(set) var seconds = 0.0
   /// Tokens worked in a second.
   public var tokensPerSecond: Double { seconds > 0 ? Double(tokens) / seconds : 0 }
+
+  init(steps: Int) { self.steps = steps }
 
   mutating func add(_ report: StepReport) {
     steps = report.step

@@ -14,8 +14,11 @@ public final class Trainer {
   private let model: Llama
   private let examples: [Example]
   private let options: TrainingOptions
-  private let parameters: [(path: String, parameter: Parameter)]
-  private let optimizer: AdamW
+  let parameters: [(path: String, parameter: Parameter)]
+  let optimizer: AdamW
+
+  /// Steps that are done, also in the run that a checkpoint was taken of.
+  public internal(set) var completedSteps = 0
 
   /// A run over examples; nothing is computed yet.
   ///
@@ -51,9 +54,9 @@ public final class Trainer {
   ///   throws.
   @discardableResult
   public func fit(onStep: (StepReport) throws -> Bool = { _ in true }) throws -> TrainingSummary {
-    var summary = TrainingSummary()
+    var summary = TrainingSummary(steps: completedSteps)
     let warmup = Int((Double(totalSteps) * options.warmupRatio).rounded(.up))
-    for step in 0..<totalSteps {
+    for step in completedSteps..<max(totalSteps, completedSteps) {
       let epoch = step / stepsPerEpoch
       let batches = dataOrder(
         count: examples.count, batchSize: options.batchSize, epoch: epoch,
@@ -66,6 +69,7 @@ public final class Trainer {
       let done = Double(epoch) + Double(step % stepsPerEpoch + 1) / Double(stepsPerEpoch)
       let report = try run(
         step: step, indices: indices, learningRate: options.learningRate * factor, epoch: done)
+      completedSteps = step + 1
       summary.add(report)
       if try !onStep(report) { break }
     }

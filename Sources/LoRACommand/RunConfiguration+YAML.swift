@@ -1,0 +1,205 @@
+// A run's settings as YAML: the table of keys, reading with every error at once, and writing.
+
+import LoRA
+import LoRAJSON
+import LoRATensor
+import LoRATraining
+import Yams
+
+/// A file of settings that cannot be used; lists everything that is wrong with it.
+struct ConfigurationError: Error, CustomStringConvertible {
+  let file: String
+  let problems: [String]
+
+  var description: String {
+    problems.map { "\(file)\($0)" }.joined(separator: "\n")
+  }
+}
+
+/// One key of the file.
+struct Setting {
+  let name: String
+  /// Sets the value of a node; gives back what is expected where it has another type.
+  let read: (inout RunConfiguration, Node) -> String?
+  let text: (RunConfiguration) -> String
+  /// Whether another value makes another adapter.
+  var decides = true
+
+  private static func quoted(_ value: String) -> String {
+    JSONValue.string(value).serialized(.compact)
+  }
+
+  private static func isNull(_ node: Node) -> Bool { node.null != nil }
+
+  static func string(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, String>, decides: Bool = true
+  ) -> Setting {
+    Setting(
+      name: name,
+      read: { run, node in
+        guard let value = node.scalar?.string, !isNull(node) else { return "a text" }
+        run[keyPath: path] = value
+        return nil
+      }, text: { quoted($0[keyPath: path]) }, decides: decides)
+  }
+
+  static func optional<Value>(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, Value?>, _ expected: String,
+    decides: Bool = true, text: @escaping (Value) -> String = { "\($0)" },
+    parse: @escaping (Node) -> Value?
+  ) -> Setting {
+    Setting(
+      name: name,
+      read: { run, node in
+        if isNull(node) {
+          run[keyPath: path] = nil
+          return nil
+        }
+        guard let value = parse(node) else { return expected + " or null" }
+        run[keyPath: path] = value
+        return nil
+      }, text: { $0[keyPath: path].map(text) ?? "null" }, decides: decides)
+  }
+
+  static func optionalString(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, String?>, decides: Bool = true
+  ) -> Setting {
+    optional(name, path, "a text", decides: decides, text: quoted) { $0.scalar?.string }
+  }
+
+  static func value<Value>(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, Value>, _ expected: String,
+    decides: Bool = true, parse: @escaping (Node) -> Value?
+  ) -> Setting {
+    Setting(
+      name: name,
+      read: { run, node in
+        guard let value = parse(node) else { return expected }
+        run[keyPath: path] = value
+        return nil
+      }, text: { "\($0[keyPath: path])" }, decides: decides)
+  }
+
+  static func choice<Choice: CaseIterable & RawRepresentable<String>>(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, Choice>
+  ) -> Setting {
+    let choices = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+    return Setting(
+      name: name,
+      read: { run, node in
+        guard let value = node.scalar.flatMap({ Choice(rawValue: $0.string) }) else {
+          return "one of \(choices)"
+        }
+        run[keyPath: path] = value
+        return nil
+      }, text: { $0[keyPath: path].rawValue })
+  }
+}
+
+extension RunConfiguration {
+  /// Every key, in the order of the resolved file.
+  static var settings: [Setting] {
+    [
+      .string("model", \.model, decides: false), .string("data", \.data, decides: false),
+      .string("output", \.output, decides: false),
+      .optionalString("eval_data", \.evalData, decides: false),
+      .value("rank", \.rank, "a whole number") { $0.int },
+      .optional("alpha", \.alpha, "a number") { $0.float },
+      .value("dropout", \.dropout, "a number") { $0.float },
+      Setting(
+        name: "target_modules",
+        read: { run, node in
+          let names = node.scalar.map { [$0.string] } ?? node.array().compactMap(\.scalar?.string)
+          guard !names.isEmpty else { return "a name or a list of names" }
+          run.targetModules = names
+          return nil
+        },
+        text: { run in
+          "["
+            + run.targetModules.map { JSONValue.string($0).serialized(.compact) }
+            .joined(separator: ", ") + "]"
+        }),
+      .choice("init", \.initialization),
+      .optionalString("init_adapter", \.initAdapter),
+      .value("learning_rate", \.learningRate, "a number") { $0.float },
+      .choice("lr_schedule", \.schedule),
+      .value("warmup_ratio", \.warmupRatio, "a number") { $0.float },
+      .value("weight_decay", \.weightDecay, "a number") { $0.float },
+      .value("max_grad_norm", \.maxGradNorm, "a number") { $0.float },
+      .value("epochs", \.epochs, "a whole number") { $0.int },
+      .optional("max_steps", \.maxSteps, "a whole number") { $0.int },
+      .value("batch_size", \.batchSize, "a whole number") { $0.int },
+      .optional("max_length", \.maxLength, "a whole number") { $0.int },
+      .choice("truncation", \.truncation),
+      .value("seed", \.seed, "a whole number") { $0.int },
+      .value("shuffle", \.shuffle, "true or false") { $0.bool },
+      .choice("precision", \.precision),
+      .optional("threads", \.threads, "a whole number", decides: false) { $0.int },
+      .optional("save_steps", \.saveSteps, "a whole number", decides: false) { $0.int },
+      .optional("save_total_limit", \.saveTotalLimit, "a whole number", decides: false) { $0.int },
+      .optional("eval_steps", \.evalSteps, "a whole number", decides: false) { $0.int },
+      .optional("log_steps", \.logSteps, "a whole number", decides: false) { $0.int },
+    ]
+  }
+
+  /// What a resumed run must share with the run that it goes on with.
+  var decidingSettings: [(key: String, value: String)] {
+    Self.settings.filter(\.decides).map { ($0.name, $0.text(self)) }
+  }
+
+  /// Every setting, and what the run was made of and with.
+  func resolvedYAML(recorded: [(key: String, value: String)]) -> String {
+    let lines = Self.settings.map { "\($0.name): \($0.text(self))\n" }
+    let facts = recorded.map { "  \($0.key): \(JSONValue.string($0.value).serialized(.compact))\n" }
+    return "# Written by lora train: `lora train --config` with this file repeats the run.\n"
+      + lines.joined()
+      + "# What it ran with; compared when the run is repeated.\n\(Self.recordKey):\n"
+      + facts.joined()
+  }
+
+  private static let recordKey = "recorded"
+
+  /// Takes the settings of a YAML file over the defaults.
+  ///
+  /// - Returns: the facts that an earlier run recorded.
+  /// - Throws: `ConfigurationError` with everything that is wrong.
+  mutating func apply(yaml text: String, file: String) throws -> [String: String] {
+    let node: Node?
+    do {
+      node = try Yams.compose(yaml: text)
+    } catch {
+      throw ConfigurationError(
+        file: file, problems: [": not YAML: \(error)\nhint: write lines like rank: 16"])
+    }
+    guard let mapping = node?.mapping else {
+      throw ConfigurationError(
+        file: file, problems: [": the file has no settings\nhint: write lines like rank: 16"])
+    }
+    let settings = Dictionary(uniqueKeysWithValues: Self.settings.map { ($0.name, $0) })
+    var recorded: [String: String] = [:]
+    var problems: [String] = []
+    for (keyNode, value) in mapping {
+      let key = keyNode.scalar?.string ?? "?"
+      let place = keyNode.mark.map { ":\($0.line)" } ?? ""
+      if key == Self.recordKey {
+        for (name, fact) in value.mapping ?? [:] {
+          recorded[name.scalar?.string ?? ""] = fact.scalar?.string
+        }
+      } else if let setting = settings[key] {
+        if let expected = setting.read(&self, value) {
+          let found = value.scalar.map { "\"\($0.string.shortened)\"" } ?? "a list or a mapping"
+          problems.append("\(place): \(key) is \(found), expected \(expected)")
+        }
+      } else {
+        let near =
+          key.nearest(in: settings.keys.sorted())
+          ?? key.replacing("-", with: "_").nearest(in: settings.keys.sorted())
+        problems.append(
+          "\(place): the key \(key.shortened) is unknown"
+            + (near.map { "; did you mean \($0)?" } ?? ""))
+      }
+    }
+    guard problems.isEmpty else { throw ConfigurationError(file: file, problems: problems) }
+    return recorded
+  }
+}

@@ -1,0 +1,57 @@
+// What a run was made of and with: hashes and versions, for config.resolved.yaml.
+
+import ArgumentParser
+import Dispatch
+import LoRAFormats
+import LoRATensor
+import Synchronization
+
+/// The SHA-256 of a file, computed beside other work.
+final class FileHash: Sendable {
+  private let result = Mutex<Result<String, any Error>?>(nil)
+  private let done = DispatchGroup()
+
+  init(_ path: String) {
+    done.enter()
+    DispatchQueue.global().async { [self] in
+      let value = Result { try SHA256.hex(ofFile: path) }
+      result.withLock { $0 = value }
+      done.leave()
+    }
+  }
+
+  func value() throws -> String {
+    done.wait()
+    return try result.withLock { $0 }?.get() ?? ""
+  }
+}
+
+/// The facts that decide what a run computes, and those that only explain it.
+struct RunFacts {
+  /// What a resumed run must share with the run that it goes on with.
+  let deciding: [(key: String, value: String)]
+  private let informative: [(key: String, value: String)]
+
+  var all: [(key: String, value: String)] { deciding + informative }
+
+  init(base: FileHash, data: String, template: String?, precision: String) throws {
+    deciding = [
+      ("base_sha256", try base.value()), ("data_sha256", try SHA256.hex(ofFile: data)),
+      ("template_sha256", template.map { SHA256.hex(of: $0) } ?? "none"),
+      ("compute_type", precision),
+    ]
+    informative = [
+      ("swift_lora", Lora.configuration.version), ("onednn", Engine.oneDNNVersion),
+      ("instruction_set", Engine.instructionSet), ("threads", "\(Engine.threadCount)"),
+    ]
+  }
+
+  /// What is not as it was when an earlier run recorded its facts: the adapter may differ from its.
+  func differences(from earlier: [String: String]) -> [String] {
+    all.compactMap { fact in
+      guard let before = earlier[fact.key], before != fact.value else { return nil }
+      return "\(fact.key) was \(before) in the recorded run and is \(fact.value): "
+        + "the adapter will not be the same"
+    }
+  }
+}

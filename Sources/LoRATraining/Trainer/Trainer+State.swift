@@ -1,0 +1,88 @@
+// What a trainer needs beside the adapter to go on as if it had never stopped.
+//
+// Order, dropout and learning rate follow from (seed, epoch, step): only AdamW has a memory.
+
+package import LoRAFormats
+import LoRANN
+import LoRATensor
+
+extension Trainer {
+  private static let format = "swift-lora trainer state 1"
+
+  /// Writes the optimizer's moments and the place in the run to one file, in one step.
+  ///
+  /// - Parameter settings: what must be the same when the run goes on, by name.
+  package func saveState(to path: String, settings: [(key: String, value: String)]) throws {
+    var writer = SafeTensorsWriter(
+      metadata: [("format", Self.format), ("step", "\(completedSteps)")]
+        + settings.map { ("setting." + $0.key, $0.value) })
+    for (index, entry) in parameters.enumerated() {
+      writer.add("first." + entry.path, StoredTensor(optimizer.firstMoments[index]))
+      writer.add("second." + entry.path, StoredTensor(optimizer.secondMoments[index]))
+    }
+    try writer.write(to: path)
+  }
+
+  /// Goes on from a state; the model already has the adapter that was saved beside it.
+  ///
+  /// - Throws: `ModelFileError` where the file is broken or of another run, naming what differs.
+  package func restoreState(
+    from path: String, settings: [(key: String, value: String)]
+  ) throws {
+    let file = try SafeTensorsFile(contentsOf: path)
+    func refuse(_ message: String, _ hint: String) -> ModelFileError {
+      ModelFileError(file: path, message: message, hint: hint)
+    }
+    guard file.metadata["format"] == Self.format,
+      let step = file.metadata["step"].flatMap(Int.init), step >= 0
+    else {
+      throw refuse("this is no state of a training run", "resume from an older checkpoint")
+    }
+    let differences = settings.compactMap { setting -> String? in
+      let before = file.metadata["setting." + setting.key]
+      return before == setting.value
+        ? nil : "\(setting.key) was \(before ?? "unset") and is \(setting.value)"
+    }
+    guard differences.isEmpty else {
+      throw refuse(
+        "the run was started with other settings: " + differences.joined(separator: "; "),
+        "resume with the settings of config.resolved.yaml, or start a new run")
+    }
+    guard step <= totalSteps else {
+      throw refuse("the checkpoint is of step \(step) of \(totalSteps)", "start a new run")
+    }
+    func moments(_ kind: String) throws -> [Tensor] {
+      try parameters.map { path, parameter in
+        let name = kind + path
+        guard let info = file.tensorInfo(name) else {
+          throw refuse("the tensor \(name) is missing", "resume from an older checkpoint")
+        }
+        guard info.shape == parameter.value.shape, info.type.dtype == .float32 else {
+          throw refuse(
+            "the tensor \(name) is \(info.type.rawValue) of shape \(info.shape), expected F32 of "
+              + "\(parameter.value.shape)", "resume from an older checkpoint")
+        }
+        return Tensor(try file.bytes(of: name)).copied()
+      }
+    }
+    optimizer.restore(
+      stepCount: step, firstMoments: try moments("first."), secondMoments: try moments("second."))
+    completedSteps = step
+  }
+}
+
+extension StoredTensor {
+  fileprivate init(_ tensor: Tensor) {
+    self.init(
+      storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
+      dtype: tensor.dtype)
+  }
+}
+
+extension Tensor {
+  fileprivate init(_ stored: StoredTensor) {
+    self.init(
+      storage: stored.storage, byteOffset: stored.byteOffset, shape: stored.shape,
+      dtype: stored.dtype)
+  }
+}
