@@ -16,7 +16,7 @@ struct TrainCommand: ParsableCommand {
       Loss is on the assistant's turns, the completion, the output, or the whole text.
       """)
 
-  @Option(help: "The model, a GGUF file.")
+  @Option(help: "The model: a GGUF file, or a folder with safetensors and tokenizer.json.")
   var model: String
   @Option(help: "The rows to train on.")
   var data: String
