@@ -54,7 +54,8 @@ struct ConfigurationReader {
 
   /// The value of a key; null is like no value.
   func value(_ key: String) -> JSONValue? {
-    folder.configuration[key].flatMap { $0 == .null ? nil : $0 }
+    guard let value = folder.configuration[key], value != .null else { return Optional.none }
+    return value
   }
 
   func failure(_ key: String, _ what: String, hint: String? = nil) -> ModelFileError {
