@@ -1,7 +1,7 @@
 # The doors of the project. `make test` and `make demo` do all their own set-up.
 SWIFT_FLAGS = -c release --explicit-target-dependency-import-check error
 
-.PHONY: setup build demo test check format lint conformance fixtures
+.PHONY: setup build demo test test-avx2 check format lint conformance fixtures bench bench-peft
 
 setup:
 	@Scripts/setup.sh
@@ -16,6 +16,12 @@ demo: build
 test: setup
 	LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" swift test $(SWIFT_FLAGS)
 
+# The engine as a processor with AVX2 alone would run it: oneDNN's switch and ours.
+test-avx2: setup
+	LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" LORA_CPU_ISA=v3 DNNL_MAX_CPU_ISA=AVX2 \
+	  ONEDNN_MAX_CPU_ISA=AVX2 swift test $(SWIFT_FLAGS) \
+	  --filter 'LoRATensorTests|LoRANNTests|LoRAModelsTests|LoRAFormatsTests|ParityTests'
+
 # The inner loop.
 check: lint test
 
@@ -23,12 +29,21 @@ check: lint test
 conformance: build
 	@LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" Scripts/conformance/run.sh
 
+# Speed against this machine's own limits; run it on an idle machine. Each case has its own process.
+bench: setup
+	swift build $(SWIFT_FLAGS) --product lora-bench
+	@Benchmarks/run.sh
+
+# PEFT + PyTorch on the same weights and shapes, for the comparison; installs Python packages.
+bench-peft: build bench
+	@Benchmarks/peft/run.sh
+
 # Makes Fixtures/ anew with the Python of an environment that has Scripts/requirements.txt.
 fixtures:
 	Scripts/fixtures/make_all.sh $(PYTHON)
 
 lint:
-	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Snippets
 
 format:
-	swift format --in-place --recursive --parallel Package.swift Sources Tests
+	swift format --in-place --recursive --parallel Package.swift Sources Tests Benchmarks Snippets

@@ -66,6 +66,14 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "lora-bench",
+      dependencies: [
+        "CLoRAKernels", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters",
+        "LoRATraining", "LoRAGeneration",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/LoRABenchmarks", swiftSettings: swiftSettings),
+
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),

@@ -263,13 +263,8 @@ const char *lk_onednn_version(void) {
 }
 
 int lk_has_fast_bf16(void) {
-  // oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too.
-  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-  return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx
-#if DNNL_VERSION_MAJOR >= 3
-         || isa == dnnl_cpu_isa_avx512_core_fp16 || isa == dnnl_cpu_isa_avx512_core_amx_fp16 ||
-         isa == dnnl_cpu_isa_avx10_1_512 || isa == dnnl_cpu_isa_avx10_1_512_amx ||
-         isa == dnnl_cpu_isa_avx10_1_512_amx_fp16
-#endif
-      ;
+  // oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too. The value is a set of bits, and
+  // every later instruction set (AMX, AVX10) has those of this one.
+  unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }

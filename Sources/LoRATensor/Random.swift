@@ -1,6 +1,7 @@
 // Random numbers that depend on a seed and a place, not on what was drawn before.
 
 import CLoRAKernels
+import Synchronization
 
 /// A source of random numbers: Philox4x32-10 (Salmon et al., SC 2011) at (seed, stream, index).
 ///
@@ -12,6 +13,20 @@ public struct Random: Sendable {
 
   /// A source with the given seed.
   public init(seed: UInt64) { self.seed = seed }
+
+  /// The seed of the next thing that is made without one: each differs from the others, and a
+  /// program that makes them in the same order has the same ones in every run.
+  public static func nextSeed() -> UInt64 {
+    sequence.withLock {
+      $0 &+= 0x9E37_79B9_7F4A_7C15
+      return $0
+    }
+  }
+
+  /// Restarts `nextSeed()`, as `torch.manual_seed` does for PyTorch's generator.
+  public static func setSeed(_ seed: UInt64) { sequence.withLock { $0 = seed } }
+
+  private static let sequence = Mutex<UInt64>(0)
 
   /// Numbers from N(mean, deviation²).
   public mutating func normal(_ shape: Shape, mean: Float = 0, deviation: Float = 1) -> Tensor {
@@ -64,11 +79,11 @@ public struct Random: Sendable {
 }
 
 extension Tensor {
-  /// Numbers from N(mean, deviation²), the same for the same seed.
+  /// Numbers from N(mean, deviation²), the same for the same seed; without one, others each time.
   public static func randomNormal(
-    _ shape: Shape, mean: Float = 0, deviation: Float = 1, seed: UInt64 = 0
+    _ shape: Shape, mean: Float = 0, deviation: Float = 1, seed: UInt64? = nil
   ) -> Tensor {
-    var random = Random(seed: seed)
+    var random = Random(seed: seed ?? Random.nextSeed())
     return random.normal(shape, mean: mean, deviation: deviation)
   }
 }

@@ -108,3 +108,19 @@ struct LoRALinearTests {
     #expect(losses[299] < losses[0] * 1e-3, "loss went from \(losses[0]) to \(losses[299])")
   }
 }
+
+struct SeedTests {
+  /// Layers that are made without a seed differ: two equal ones would learn the same thing.
+  @Test func layersWithoutASeedDiffer() throws {
+    let first = Linear(8, 8)
+    let second = Linear(8, 8)
+    #expect(first.weight.value.elements != second.weight.value.elements)
+    #expect(Tensor.randomNormal([8]).elements != Tensor.randomNormal([8]).elements)
+    let same = Linear(8, 8, seed: 3)
+    #expect(same.weight.value.elements == Linear(8, 8, seed: 3).weight.value.elements)
+    let configuration = LoRALinearConfiguration(rank: 2)
+    let layer = try LoRALinear(8, 8, configuration: configuration)
+    let other = try LoRALinear(8, 8, configuration: configuration)
+    #expect(layer.pairs[0].pair.a.value.elements != other.pairs[0].pair.a.value.elements)
+  }
+}

@@ -31,10 +31,12 @@ public final class Linear: LinearLayer {
   public let bias: Parameter?
 
   /// A layer with uniform ±1/√in weights and bias, as PyTorch starts `nn.Linear`.
-  public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, seed: UInt64 = 0) {
+  ///
+  /// - Parameter seed: the same seed gives the same layer; without one, each layer is another.
+  public init(_ inFeatures: Int, _ outFeatures: Int, bias: Bool = true, seed: UInt64? = nil) {
     precondition(
       inFeatures > 0 && outFeatures > 0, "Linear: \(inFeatures) → \(outFeatures) features")
-    var random = Random(seed: seed)
+    var random = Random(seed: seed ?? Random.nextSeed())
     let bound = 1 / Float(inFeatures).squareRoot()
     weight = Parameter(random.uniform([outFeatures, inFeatures], low: -bound, high: bound))
     self.bias = bias ? Parameter(random.uniform([outFeatures], low: -bound, high: bound)) : nil

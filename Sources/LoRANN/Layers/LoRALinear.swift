@@ -55,8 +55,9 @@ public final class LoRALinear: LinearLayer {
   /// - Throws: `LoRAConfigurationError` when the configuration cannot be.
   public convenience init(
     _ inFeatures: Int, _ outFeatures: Int, configuration: LoRALinearConfiguration,
-    bias: Bool = true, seed: UInt64 = 0
+    bias: Bool = true, seed: UInt64? = nil
   ) throws {
+    let seed = seed ?? Random.nextSeed()
     self.init(base: Linear(inFeatures, outFeatures, bias: bias, seed: seed))
     dropoutStream.seed = seed
     var random = Random(seed: seed ^ 0x4C6F_5241)

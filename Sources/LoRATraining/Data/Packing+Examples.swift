@@ -6,8 +6,8 @@ package import LoRATensor
 package struct Pass: Sendable {
   /// Their places in the list that was packed.
   package let examples: [Int]
-  /// Their tokens, one example after the other.
-  package let tokens: [Int32]
+  /// Their tokens, one example after the other, and up to 31 at the end that belong to none.
+  package private(set) var tokens: [Int32]
   /// Where each begins.
   package let packing: Packing
   /// The positions whose next token is supervised.
@@ -15,7 +15,7 @@ package struct Pass: Sendable {
   /// The next token at each of `rows`.
   package let targets: [Int32]
   /// A number for each position that stays the same wherever the example is packed.
-  package let rowKeys: [UInt64]
+  package private(set) var rowKeys: [UInt64]
 
   init(_ all: [Example], _ chosen: [Int]) {
     examples = chosen
@@ -39,8 +39,16 @@ package struct Pass: Sendable {
     self.rows = rows
     self.targets = targets
     rowKeys = keys
-    packing = Packing(lengths: chosen.map { all[$0].tokens.count })
+    // A tail that nobody reads brings the length to a round number: oneDNN compiles a kernel for
+    // each new length, which takes time and memory (350 kB for each product of the model).
+    let tail = (Self.lengthStep - tokens.count % Self.lengthStep) % Self.lengthStep
+    self.tokens += [Int32](repeating: 0, count: tail)
+    rowKeys += [UInt64](repeating: .max, count: tail)
+    packing = Packing(lengths: chosen.map { all[$0].tokens.count } + (tail > 0 ? [tail] : []))
   }
+
+  /// What the length of a pass is a multiple of.
+  private static let lengthStep = 32
 }
 
 /// Cuts examples into passes of at most `tokenBudget` tokens, by first fit of the longest first; an
