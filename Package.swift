@@ -47,7 +47,7 @@ let package = Package(
     library("LoRAFormats", ["LoRATensor", "LoRAJSON"]),
     library("LoRAText", ["LoRAJSON", "CPCRE2"]),
 
-    library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats"]),
+    library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
     library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
     library(
       "LoRATraining",
@@ -56,8 +56,8 @@ let package = Package(
     library(
       "LoRA",
       [
-        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAText", "LoRAModels", "LoRAAdapters",
-        "LoRATraining", "LoRAGeneration",
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels",
+        "LoRAAdapters", "LoRATraining", "LoRAGeneration",
       ]),
     .executableTarget(
       name: "LoRACommand",

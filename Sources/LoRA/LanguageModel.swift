@@ -13,29 +13,29 @@ public final class LanguageModel {
   /// What each adapter was added or loaded with.
   public private(set) var adapters: [String: LoRAConfiguration] = [:]
 
-  /// Loads a GGUF file.
+  /// Loads a GGUF file, or a folder with config.json, *.safetensors and tokenizer.json.
   ///
   /// - Throws: `ModelFileError` naming the key or tensor that is missing, broken or not supported.
   public convenience init(contentsOf url: URL, precision: Precision = .auto) throws {
     try self.init(path: url.path, precision: precision)
   }
 
-  /// Loads the GGUF file at a path.
+  /// Loads the GGUF file or folder at a path.
   public convenience init(path: String, precision: Precision = .auto) throws {
-    let file = try GGUFFile(contentsOf: path)
-    try self.init(file: file, encoder: TextEncoder(gguf: file), precision: precision)
+    let source = try ModelSource(path: path)
+    try self.init(source: source, encoder: source.encoder(), precision: precision)
   }
 
-  package init(file: GGUFFile, encoder: TextEncoder, precision: Precision) throws {
-    network = try Llama(gguf: file, computeType: precision.computeType)
+  package init(source: ModelSource, encoder: TextEncoder, precision: Precision) throws {
+    network = try source.network(computeType: precision.computeType)
     self.encoder = encoder
-    path = file.path
+    path = source.path
     guard encoder.tokenizer.vocabularySize <= network.configuration.vocabularySize else {
       throw ModelFileError(
         file: path,
         message: "the tokenizer has \(encoder.tokenizer.vocabularySize) tokens, the embedding "
           + "\(network.configuration.vocabularySize) rows",
-        hint: "the file is not consistent: use another one")
+        hint: "the tokenizer and the weights do not belong together: use another model")
     }
   }
 

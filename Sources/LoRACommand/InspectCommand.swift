@@ -14,7 +14,7 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Shows what is in a model file or an adapter's folder.")
 
-  @Argument(help: "A GGUF file, or the folder of an adapter.")
+  @Argument(help: "A GGUF file, or the folder of a model or of an adapter.")
   var path: String
 
   @Flag(help: "Print one JSON object.")
@@ -26,7 +26,8 @@ struct InspectCommand: ParsableCommand {
       throw ModelFileError(
         file: path, message: "there is no such file or folder", hint: "check the path")
     }
-    let facts = isFolder.boolValue ? try adapter() : try model()
+    let isModel = !isFolder.boolValue || ModelFolder.isOne(path)
+    let facts = isModel ? try model() : try adapter()
     if json { return Console.say(JSONValue.object(facts).serialized(.indented(2))) }
     let width = facts.keys.map(\.count).max() ?? 0
     for (key, value) in facts {
@@ -36,20 +37,21 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func model() throws -> JSONObject {
-    let file = try GGUFFile(contentsOf: path)
-    let sizes = try ModelConfiguration(gguf: file)
-    let encoder = try TextEncoder(gguf: file)
+    let source = try ModelSource(path: path)
+    let sizes = try source.configuration()
+    let encoder = try source.encoder()
+    let contents = try source.contents()
     var types: [String: Int] = [:]
-    for tensor in file.tensors { types[tensor.type.name, default: 0] += 1 }
+    for tensor in contents.tensors { types[tensor.type, default: 0] += 1 }
     let stops = encoder.tokenizer.endOfGenerationTokenIDs.sorted().map { id in
       JSONValue.string(encoder.tokenizer.token(id) ?? "\(id)")
     }
     return [
       "kind": "model", "file": .string(path),
-      "name": try file.string("general.name").map(JSONValue.string) ?? .null,
-      "architecture": try file.string("general.architecture").map(JSONValue.string) ?? .null,
-      "parameters": .integer(file.tensors.reduce(0) { $0 + $1.shape.count }),
-      "bytes": .integer(file.file.byteCount),
+      "name": contents.name.map(JSONValue.string) ?? .null,
+      "architecture": contents.architecture.map(JSONValue.string) ?? .null,
+      "parameters": .integer(contents.tensors.reduce(0) { $0 + $1.count }),
+      "bytes": .integer(contents.byteCount),
       "tensors": .object(
         JSONObject(types.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) })),
       "layers": .integer(sizes.layerCount), "hidden_size": .integer(sizes.hiddenSize),

@@ -7,7 +7,7 @@ import LoRATensor
 
 /// Which model runs, and how.
 struct ModelOptions: ParsableArguments {
-  @Option(help: "The model, a GGUF file.")
+  @Option(help: "The model: a GGUF file, or a folder with safetensors and tokenizer.json.")
   var model: String
 
   @Option(help: "The type of the large products; auto: bfloat16 where the processor has it.")

@@ -6,15 +6,18 @@ import LoRAFormats
 import LoRATensor
 import Synchronization
 
-/// The SHA-256 of a file, computed beside other work.
+/// The SHA-256 of a file, or of the digests of several, computed beside other work.
 final class FileHash: Sendable {
   private let result = Mutex<Result<String, any Error>?>(nil)
   private let done = DispatchGroup()
 
-  init(_ path: String) {
+  init(_ paths: [String]) {
     done.enter()
     DispatchQueue.global().async { [self] in
-      let value = Result { try SHA256.hex(ofFile: path) }
+      let value = Result {
+        let digests = try paths.map { try SHA256.hex(ofFile: $0) }
+        return digests.count == 1 ? digests[0] : SHA256.hex(of: digests.joined(separator: "\n"))
+      }
       result.withLock { $0 = value }
       done.leave()
     }

@@ -19,7 +19,7 @@ struct TrainCommand: ParsableCommand {
 
   @Option(help: "A YAML file of settings; flags win over it. Its keys are the flags with _ for -.")
   var config: String?
-  @Option(help: "The model, a GGUF file.")
+  @Option(help: "The model: a GGUF file, or a folder with safetensors and tokenizer.json.")
   var model: String?
   @Option(help: "The rows to train on.")
   var data: String?

@@ -35,10 +35,10 @@ final class TrainingRun {
   func run() throws {
     try ModelOptions.setThreads(configuration.threads)
     // What is quick to read and likely to be wrong comes first: the rows, then the weights.
-    let file = try GGUFFile(contentsOf: configuration.model)
-    let hash = FileHash(configuration.model)
-    let encoder = try TextEncoder(gguf: file)
-    let context = try ModelConfiguration(gguf: file).contextLength
+    let source = try ModelSource(path: configuration.model)
+    let hash = FileHash(try source.weightFiles())
+    let encoder = try source.encoder()
+    let context = try source.configuration().contextLength
     let data = try dataset(configuration.data, encoder: encoder, context: context)
     describe(data)
     let evalData = try configuration.evalData.map {
@@ -47,7 +47,7 @@ final class TrainingRun {
     if let evalData { describe(evalData) }
 
     let model = try LanguageModel(
-      file: file, encoder: encoder, precision: configuration.precision)
+      source: source, encoder: encoder, precision: configuration.precision)
     let checkpoint = isResumed ? try newestCheckpoint() : nil
     let summary = try addAdapter(to: model, checkpoint: checkpoint)
     let trainer = try Trainer(model, data: data, options: configuration.training)

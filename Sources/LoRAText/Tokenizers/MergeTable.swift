@@ -13,15 +13,18 @@ struct MergeTable: Sendable {
   private let shift: UInt64
 
   /// Checks the merges of a description against its vocabulary.
-  init(_ merges: [String], _ vocabulary: Vocabulary) throws {
+  init(
+    _ merges: [String], _ vocabulary: Vocabulary, keys: TokenizerKeys
+  ) throws {
     guard merges.count < Int(Int32.max) else {
       throw TokenizerError(
-        message: "tokenizer.ggml.merges: \(merges.count) merges", hint: TokenizerError.convertAgain)
+        message: "\(keys.name("merges")): \(merges.count) merges", hint: TokenizerError.convertAgain
+      )
     }
     // A key that is missing would otherwise be a model that reads everything letter by letter.
     guard !merges.isEmpty || !vocabulary.hasTokensOfSeveralBytes else {
       throw TokenizerError(
-        message: "tokenizer.ggml.merges: no merges, but tokens of several bytes",
+        message: "\(keys.name("merges")): no merges, but tokens of several bytes",
         hint: TokenizerError.convertAgain)
     }
     var bits: UInt64 = 4
@@ -49,7 +52,7 @@ struct MergeTable: Sendable {
       }
       guard let found, insert(found.left, found.right, UInt32(rank)) else {
         throw TokenizerError(
-          message: "tokenizer.ggml.merges[\(rank)]: \"\(merge)\" "
+          message: "\(keys.name("merges"))[\(rank)]: \"\(merge)\" "
             + (found == nil
               ? "is not two tokens of the vocabulary that make a third" : "occurs twice"),
           hint: TokenizerError.convertAgain)

@@ -10,6 +10,10 @@ public struct Tokenizer: Sendable {
   /// Special tokens in two sizes: all, and those that are always matched (user-defined ones).
   let specialTokens: SpecialTokenMatcher
   let userDefinedTokens: SpecialTokenMatcher
+  /// Likewise those that are matched in the normalised text between the others.
+  let lateSpecialTokens: SpecialTokenMatcher
+  let lateUserDefinedTokens: SpecialTokenMatcher
+  let normalizesToNFC: Bool
 
   /// The token that begins a text, if the model has one.
   public let bosTokenID: Int32?
@@ -49,20 +53,32 @@ public struct Tokenizer: Sendable {
     }
     let preTokenizer = try PreTokenizer(named: description.preTokenizer)
     let vocabulary = try Vocabulary(description)
-    let merges = try MergeTable(description.merges, vocabulary)
+    let merges = try MergeTable(description.merges, vocabulary, keys: description.keys)
     var specialTokens = SpecialTokenMatcher()
     var userDefinedTokens = SpecialTokenMatcher()
+    var lateSpecialTokens = SpecialTokenMatcher()
+    var lateUserDefinedTokens = SpecialTokenMatcher()
     for id in 0..<Int32(vocabulary.count) where vocabulary.types[Int(id)].isMatchedWhole {
-      specialTokens.insert(vocabulary.text(of: id), id: id)
-      if vocabulary.types[Int(id)] == .userDefined {
-        userDefinedTokens.insert(vocabulary.text(of: id), id: id)
+      let text = vocabulary.text(of: id)
+      let isUserDefined = vocabulary.types[Int(id)] == .userDefined
+      if description.lateTokenIDs.contains(id) {
+        let text = description.normalizesToNFC ? Self.normalized(text) : Array(text)
+        lateSpecialTokens.insert(text, id: id)
+        if isUserDefined { lateUserDefinedTokens.insert(text, id: id) }
+      } else {
+        specialTokens.insert(text, id: id)
+        if isUserDefined { userDefinedTokens.insert(text, id: id) }
       }
     }
     self.vocabulary = vocabulary
     self.preTokenizer = preTokenizer
     self.specialTokens = specialTokens
     self.userDefinedTokens = userDefinedTokens
-    encoder = BytePairEncoder(vocabulary, merges, ignoresMerges: preTokenizer.ignoresMerges)
+    self.lateSpecialTokens = lateSpecialTokens
+    self.lateUserDefinedTokens = lateUserDefinedTokens
+    normalizesToNFC = description.normalizesToNFC
+    encoder = BytePairEncoder(
+      vocabulary, merges, ignoresMerges: description.ignoresMerges ?? preTokenizer.ignoresMerges)
 
     func checked(_ id: Int32?, _ key: String) throws -> Int32? {
       guard let id, !vocabulary.contains(id) else { return id }
@@ -93,7 +109,7 @@ public struct Tokenizer: Sendable {
     for var spelling in Self.endsOfTurns {
       if let id = spelling.withUTF8(vocabulary.id(of:)) { ends.insert(id) }
     }
-    endOfGenerationTokenIDs = ends
+    endOfGenerationTokenIDs = ends.union(description.stopTokenIDs.filter(vocabulary.contains))
   }
 
   private static let endsOfTurns = [

@@ -41,6 +41,23 @@ public struct TokenizerDescription: Sendable {
   /// Whether a text ends with `eosTokenID`; unset means no.
   public var addEOS: Bool?
 
+  /// Tokens that end what a model says, besides those that the spellings tell.
+  public var stopTokenIDs: Set<Int32> = []
+
+  /// Whether a piece that is in the vocabulary is that token, whatever the merges would make of it;
+  /// unset means the habit of the pre-tokenizer's family.
+  public var ignoresMerges: Bool?
+
+  /// Whether text is brought into Unicode's form NFC before it is cut.
+  public var normalizesToNFC = false
+
+  /// The tokens among those matched whole that are looked for only after the others were cut out
+  /// and the text between was normalised (`normalized` in tokenizer.json).
+  public var lateTokenIDs: Set<Int32> = []
+
+  /// The file format whose names errors use.
+  var keys = TokenizerKeys.gguf
+
   /// A description with the given values; nothing is checked before `Tokenizer.init` reads it.
   public init(
     model: String, preTokenizer: String, tokens: [String], tokenTypes: [Int32], merges: [String],
@@ -61,6 +78,25 @@ public struct TokenizerDescription: Sendable {
     self.paddingTokenID = paddingTokenID
     self.addBOS = addBOS
     self.addEOS = addEOS
+  }
+}
+
+/// How a file format names the parts of a description.
+enum TokenizerKeys {
+  case gguf
+  case tokenizerJSON
+
+  /// The name of a part, given as in GGUF, in the file.
+  func name(_ key: String) -> String {
+    switch self {
+    case .gguf: return "tokenizer.ggml." + key
+    case .tokenizerJSON:
+      switch key {
+      case "tokens": return "model.vocab"
+      case "token_type": return "added_tokens"
+      default: return "model." + key
+      }
+    }
   }
 }
 

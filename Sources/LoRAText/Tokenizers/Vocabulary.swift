@@ -21,13 +21,15 @@ struct Vocabulary: Sendable {
   /// Checks the tokens of a description and decodes them.
   init(_ description: TokenizerDescription) throws {
     let tokens = description.tokens
+    let keys = description.keys
     guard !tokens.isEmpty, tokens.count < Int(Int32.max) else {
       throw TokenizerError(
-        message: "tokenizer.ggml.tokens: \(tokens.count) tokens", hint: TokenizerError.convertAgain)
+        message: "\(keys.name("tokens")): \(tokens.count) tokens", hint: TokenizerError.convertAgain
+      )
     }
     guard description.tokenTypes.count == tokens.count else {
       throw TokenizerError(
-        message: "tokenizer.ggml.token_type: \(description.tokenTypes.count) types for "
+        message: "\(keys.name("token_type")): \(description.tokenTypes.count) types for "
           + "\(tokens.count) tokens",
         hint: TokenizerError.convertAgain)
     }
@@ -40,16 +42,16 @@ struct Vocabulary: Sendable {
     textEnds.reserveCapacity(tokens.count + 1)
     for (id, token) in tokens.enumerated() {
       var token = token
-      let type = try Self.type(description.tokenTypes[id], of: token, id)
+      let type = try Self.type(description.tokenTypes[id], of: token, id, keys)
       guard token.withUTF8({ spellings.append($0) }) != nil else {
         throw TokenizerError(
-          message: "tokenizer.ggml.tokens[\(id)]: the token \"\(token)\" occurs twice",
+          message: "\(keys.name("tokens"))[\(id)]: the token \"\(token)\" occurs twice",
           hint: TokenizerError.convertAgain)
       }
       if type == .normal {
         guard ByteAlphabet.appendBytes(of: token, to: &text) else {
           throw TokenizerError(
-            message: "tokenizer.ggml.tokens[\(id)]: \"\(token)\" has characters outside the "
+            message: "\(keys.name("tokens"))[\(id)]: \"\(token)\" has characters outside the "
               + "byte-level alphabet",
             hint: "this is not a byte-level BPE vocabulary, or it was converted wrongly")
         }
@@ -88,20 +90,22 @@ struct Vocabulary: Sendable {
     spellings.position(of: spelling).map { Int32($0) }
   }
 
-  private static func type(_ number: Int32, of token: String, _ id: Int) throws -> TokenType {
+  private static func type(
+    _ number: Int32, of token: String, _ id: Int, _ keys: TokenizerKeys
+  ) throws -> TokenType {
     guard let type = TokenType(rawValue: number), type != .byte else {
       throw TokenizerError(
-        message: "tokenizer.ggml.token_type[\(id)]: type \(number) of \"\(token)\" has no meaning "
+        message: "\(keys.name("token_type"))[\(id)]: type \(number) of \"\(token)\" has no meaning "
           + "in byte-level BPE",
         hint: TokenizerError.convertAgain)
     }
     guard !token.isEmpty else {
       throw TokenizerError(
-        message: "tokenizer.ggml.tokens[\(id)]: an empty token", hint: TokenizerError.convertAgain)
+        message: "\(keys.name("tokens"))[\(id)]: an empty token", hint: TokenizerError.convertAgain)
     }
     if type.isMatchedWhole, token.utf8.count > SpecialTokenMatcher.maximumLength {
       throw TokenizerError(
-        message: "tokenizer.ggml.tokens[\(id)]: a special token of \(token.utf8.count) bytes; "
+        message: "\(keys.name("tokens"))[\(id)]: a special token of \(token.utf8.count) bytes; "
           + "at most \(SpecialTokenMatcher.maximumLength) are supported",
         hint: TokenizerError.convertAgain)
     }

@@ -2,7 +2,7 @@
 //
 // Order, dropout and learning rate follow from (seed, epoch, step): only AdamW has a memory.
 
-package import LoRAFormats
+import LoRAFormats
 import LoRANN
 import LoRATensor
 
