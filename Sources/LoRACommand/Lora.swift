@@ -14,7 +14,8 @@ struct Lora: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      TrainCommand.self, ScoreCommand.self, EvalCommand.self, GenerateCommand.self,
+      TrainCommand.self, CheckCommand.self, ScoreCommand.self, EvalCommand.self,
+      GenerateCommand.self,
       InspectCommand.self,
     ])
 }

@@ -104,7 +104,7 @@ extension RunConfiguration {
       .string("output", \.output, decides: false),
       .optionalString("eval_data", \.evalData, decides: false),
       .value("rank", \.rank, "a whole number") { $0.int },
-      .optional("alpha", \.alpha, "a number") { $0.float },
+      .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },
       Setting(
         name: "target_modules",

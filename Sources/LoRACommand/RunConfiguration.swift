@@ -27,8 +27,8 @@ struct RunConfiguration {
   var output = ""
   var evalData: String?
   var rank = 16
-  /// Unset: twice the rank.
-  var alpha: Double?
+  /// Not bound to the rank: with it fixed, a good learning rate stays good when the rank changes.
+  var alpha = 32.0
   var dropout = 0.0
   var targetModules = ["all-linear"]
   var initialization = InitializationChoice.kaimingUniform
@@ -54,7 +54,7 @@ struct RunConfiguration {
 
   var adapter: LoRAConfiguration {
     LoRAConfiguration(
-      rank: rank, alpha: Float(alpha ?? Double(2 * rank)), dropout: Float(dropout),
+      rank: rank, alpha: Float(alpha), dropout: Float(dropout),
       targets: targetModules == ["all-linear"] ? .allLinear : .names(targetModules),
       initialization: initialization.initialization, baseModel: model)
   }

@@ -1,9 +1,6 @@
 // `lora train`: the flags; the run itself is in TrainingRun.swift.
 
 import ArgumentParser
-import Foundation
-import LoRATensor
-import LoRATraining
 
 struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,153 +14,22 @@ struct TrainCommand: ParsableCommand {
       Loss is on the assistant's turns, the completion, the output, or the whole text.
       """)
 
-  @Option(help: "A YAML file of settings; flags win over it. Its keys are the flags with _ for -.")
-  var config: String?
-  @Option(help: "The model: a GGUF file, or a folder with safetensors and tokenizer.json.")
-  var model: String?
-  @Option(help: "The rows to train on.")
-  var data: String?
-  @Option(help: "The folder for the adapter; it must not hold files unless --overwrite is given.")
-  var output: String?
-  @Option(help: "Rows to evaluate on, at the end and every --eval-steps.")
-  var evalData: String?
+  @OptionGroup var flags: RunFlags
   @Flag(help: "Replace the run that is in the output folder.")
   var overwrite = false
-
-  @Option(help: "The rank r of each low-rank pair (default: 16).")
-  var rank: Int?
-  @Option(help: "The pairs are scaled by alpha/rank (default: twice the rank).")
-  var alpha: Double?
-  @Option(help: "The share of A's input that is dropped in training (default: 0).")
-  var dropout: Double?
-  @Option(help: "all-linear, or the names of layers: q_proj,v_proj (default: all-linear).")
-  var targetModules: String?
-  @Option(name: .customLong("init"), help: "The first values of A (default: kaiming-uniform).")
-  var initialization: InitializationChoice?
-  @Option(help: "Go on from the adapter in this folder, with its rank, alpha and layers.")
-  var initAdapter: String?
-
-  @Option(help: "The peak learning rate (default: 2e-4).")
-  var learningRate: Double?
-  @Option(help: "Its course after the warm-up (default: linear).")
-  var lrSchedule: LearningRateSchedule?
-  @Option(help: "The share of the steps in which it rises (default: 0.03).")
-  var warmupRatio: Double?
-  @Option(help: "AdamW's decoupled decay (default: 0.01).")
-  var weightDecay: Double?
-  @Option(help: "Gradients are scaled down to this norm; 0: never (default: 1).")
-  var maxGradNorm: Double?
-  @Option(help: "Passes over the rows (default: 1).")
-  var epochs: Int?
-  @Option(help: "Optimizer steps, instead of --epochs.")
-  var maxSteps: Int?
-  @Option(help: "Rows of an optimizer step (default: 16).")
-  var batchSize: Int?
-  @Option(help: "The longest row in tokens (default: the model's context).")
-  var maxLength: Int?
-  @Option(help: "What happens to longer rows (default: error).")
-  var truncation: Truncation?
-  @Option(help: "The seed of the order, of A and of dropout (default: 42).")
-  var seed: Int?
-  @Flag(help: "Keep the order of the file.")
-  var noShuffle = false
-
-  @Option(help: "The type of the large products; auto: bfloat16 where the processor has it.")
-  var precision: Precision?
-  @Option(help: "Threads (default: the processors this process may use).")
-  var threads: Int?
-  @Option(help: "Save the adapter every so many steps, in checkpoints/.")
-  var saveSteps: Int?
-  @Option(help: "Keep this many checkpoints (default: all).")
-  var saveTotalLimit: Int?
   @Flag(help: "Go on from the newest checkpoint in the output folder.")
   var resume = false
-  @Option(help: "Evaluate every so many steps.")
-  var evalSteps: Int?
-  @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
-  var logSteps: Int?
 
   func validate() throws {
     if resume, overwrite {
       throw ValidationError("--resume and --overwrite exclude each other")
     }
-    if epochs != nil, maxSteps != nil {
-      throw ValidationError("--epochs and --max-steps exclude each other")
-    }
-    if initAdapter != nil,
-      rank != nil || alpha != nil || targetModules != nil
-        || initialization != nil
-    {
-      throw ValidationError(
-        "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, "
-          + "--target-modules and --init")
-    }
   }
 
   func run() throws {
-    var configuration = RunConfiguration()
-    var recorded: [String: String] = [:]
-    if let config {
-      recorded = try configuration.apply(yaml: try Self.text(of: config), file: config)
-    }
-    apply(to: &configuration)
-    try configuration.validate()
+    let (configuration, recorded) = try flags.configuration()
     try TrainingRun(
       configuration, overwrite: overwrite, resume: resume, recorded: recorded
     ).run()
-  }
-
-  private static func text(of path: String) throws -> String {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw ConfigurationError(
-        file: path, problems: [": the file cannot be read\nhint: check the path"])
-    }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw ConfigurationError(
-        file: path, problems: [": the text is not UTF-8\nhint: convert it with iconv"])
-    }
-    return text
-  }
-
-  /// Takes over the flags that were given.
-  private func apply(to run: inout RunConfiguration) {
-    func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value>, _ value: Value?) {
-      if let value { run[keyPath: path] = value }
-    }
-    func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value?>, _ value: Value?) {
-      if let value { run[keyPath: path] = value }
-    }
-    set(\.model, model)
-    set(\.data, data)
-    set(\.output, output)
-    set(\.evalData, evalData)
-    // A new rank without an alpha is twice the new rank, whatever the file says about the old one.
-    if rank != nil, alpha == nil { run.alpha = nil }
-    set(\.rank, rank)
-    set(\.alpha, alpha)
-    set(\.dropout, dropout)
-    let names = targetModules?.split(separator: ",", omittingEmptySubsequences: false)
-    set(\.targetModules, names?.map { $0.trimmingPrefix(while: \.isWhitespace) }.map(String.init))
-    set(\.initialization, initialization)
-    set(\.initAdapter, initAdapter)
-    set(\.learningRate, learningRate)
-    set(\.schedule, lrSchedule)
-    set(\.warmupRatio, warmupRatio)
-    set(\.weightDecay, weightDecay)
-    set(\.maxGradNorm, maxGradNorm)
-    if epochs != nil { run.maxSteps = nil }
-    set(\.epochs, epochs)
-    set(\.maxSteps, maxSteps)
-    set(\.batchSize, batchSize)
-    set(\.maxLength, maxLength)
-    set(\.truncation, truncation)
-    set(\.seed, seed)
-    if noShuffle { run.shuffle = false }
-    set(\.precision, precision)
-    set(\.threads, threads)
-    set(\.saveSteps, saveSteps)
-    set(\.saveTotalLimit, saveTotalLimit)
-    set(\.evalSteps, evalSteps)
-    set(\.logSteps, logSteps)
   }
 }

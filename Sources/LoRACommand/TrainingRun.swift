@@ -18,14 +18,11 @@ final class TrainingRun {
   private let isResumed: Bool
   /// What the run that the configuration comes from recorded.
   private let earlier: [String: String]
-  private static let adapterName = "default"
 
   init(
     _ configuration: RunConfiguration, overwrite: Bool, resume: Bool = false,
     recorded: [String: String] = [:]
   ) throws {
-    var configuration = configuration
-    configuration.alpha = configuration.alpha ?? Double(2 * configuration.rank)
     self.configuration = configuration
     isResumed = resume
     earlier = recorded
@@ -33,34 +30,18 @@ final class TrainingRun {
   }
 
   func run() throws {
-    try ModelOptions.setThreads(configuration.threads)
-    // What is quick to read and likely to be wrong comes first: the rows, then the weights.
-    let source = try ModelSource(path: configuration.model)
-    let hash = FileHash(try source.weightFiles())
-    let encoder = try source.encoder()
-    let context = try source.configuration().contextLength
-    let data = try dataset(configuration.data, encoder: encoder, context: context)
-    describe(data)
-    let evalData = try configuration.evalData.map {
-      try dataset($0, encoder: encoder, context: context)
-    }
-    if let evalData { describe(evalData) }
-
-    let model = try LanguageModel(
-      source: source, encoder: encoder, precision: configuration.precision)
     let checkpoint = isResumed ? try newestCheckpoint() : nil
-    let summary = try addAdapter(to: model, checkpoint: checkpoint)
-    let trainer = try Trainer(model, data: data, options: configuration.training)
-    let record = try RunFacts(
-      base: hash, data: configuration.data, template: encoder.chatTemplate?.source,
-      precision: model.network.computeType.name)
+    let prepared = try PreparedRun(configuration, adapter: checkpoint)
+    let record = try prepared.facts()
     for warning in record.differences(from: earlier) { Console.warn(warning) }
+    let trainer = prepared.trainer
     if let checkpoint {
       try trainer.restoreState(
         from: checkpoint + "/" + CheckpointFolder.stateName,
         settings: configuration.decidingSettings + record.deciding)
     }
-    describe(model, summary, trainer)
+    prepared.describe()
+    for warning in prepared.warnings { Console.warn(warning) }
     guard trainer.completedSteps < trainer.totalSteps || !isResumed else {
       return Console.say("the run is complete: nothing to resume")
     }
@@ -68,7 +49,7 @@ final class TrainingRun {
     try folder.prepare(keepingRun: isResumed)
     try AtomicFile.write(
       configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
-    try train(model, trainer, evalData, record)
+    try train(prepared.model, trainer, prepared.evalData, record)
   }
 
   private func newestCheckpoint() throws -> String {
@@ -79,31 +60,6 @@ final class TrainingRun {
     }
     Console.say("resuming from step \(step)")
     return folder.checkpoints.folder(step)
-  }
-
-  private func dataset(_ path: String, encoder: TextEncoder, context: Int) throws -> Dataset {
-    if let maximum = configuration.maxLength, maximum > context {
-      Console.warn("--max-length \(maximum) is more than the model's context of \(context) tokens")
-    }
-    return try Dataset(
-      contentsOf: path, encoder: encoder, maxLength: configuration.maxLength ?? context,
-      truncation: configuration.truncation)
-  }
-
-  private func addAdapter(
-    to model: LanguageModel, checkpoint: String?
-  ) throws -> AdapterSummary {
-    let summary: AdapterSummary
-    if let path = checkpoint ?? configuration.initAdapter {
-      summary = try model.loadAdapter(
-        Self.adapterName, from: URL(fileURLWithPath: path), isTrainable: true
-      ).summary
-    } else {
-      summary = try model.addAdapter(
-        Self.adapterName, configuration.adapter, seed: configuration.training.seed)
-    }
-    for warning in summary.warnings { Console.warn(warning) }
-    return summary
   }
 
   private func train(
@@ -156,7 +112,8 @@ final class TrainingRun {
     try folder.checkpoints.save(
       trainer.completedSteps, keeping: configuration.saveTotalLimit
     ) { path in
-      try model.saveAdapter(Self.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
+      try model.saveAdapter(
+        PreparedRun.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
       try trainer.saveState(
         to: path + "/" + CheckpointFolder.stateName,
         settings: configuration.decidingSettings + record.deciding)
@@ -166,8 +123,8 @@ final class TrainingRun {
   private func save(
     _ model: LanguageModel, _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
   ) throws {
-    try model.saveAdapter(Self.adapterName, to: folder.url)
-    let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
+    try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
+    let adapter = model.adapters[PreparedRun.adapterName] ?? configuration.adapter
     var facts = [
       ("base model", "`\((configuration.model as NSString).lastPathComponent)`"),
       ("rank, alpha", "\(adapter.rank), \(adapter.alpha ?? Float(adapter.rank))"),
@@ -189,45 +146,6 @@ final class TrainingRun {
       \(Console.fixed(run.tokensPerSecond, 0)) tokens/s, peak memory \
       \(Console.fixed(peakResidentMegabytes(), 0)) MB
       adapter: \(folder.path)
-      """)
-  }
-}
-
-extension TrainingRun {
-  private func describe(_ data: Dataset) {
-    let lengths = data.examples.map(\.tokens.count)
-    let tokens = lengths.reduce(0, +)
-    let supervised = data.examples.reduce(0) { $0 + $1.supervisedCount }
-    Console.say(
-      "\(data.file): \(Console.count(lengths.count)) rows (\(data.format.rawValue)), "
-        + "\(Console.count(tokens)) tokens, \(Console.count(supervised)) with loss "
-        + "(\(Console.fixed(100 * Double(supervised) / Double(max(tokens, 1)), 0))%), "
-        + "longest \(Console.count(lengths.max() ?? 0))")
-    if !data.droppedLines.isEmpty {
-      Console.warn("\(data.file): \(data.droppedLines.count) rows were dropped: too long")
-    }
-    if !data.truncatedLines.isEmpty {
-      Console.warn("\(data.file): \(data.truncatedLines.count) rows were truncated")
-    }
-    let endless = data.examples.filter { !$0.endsWithStop }
-    if let first = endless.first {
-      Console.warn(
-        "\(data.file):\(first.line): \(endless.count) rows do not end in a supervised stop token: "
-          + "the model will not learn from them where to stop")
-    }
-  }
-
-  private func describe(_ model: LanguageModel, _ summary: AdapterSummary, _ trainer: Trainer) {
-    let network = model.network
-    let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
-    Console.say(
-      """
-      \(configuration.model): \(Console.short(network.parameterCount)) parameters, \
-      \(network.configuration.layerCount) layers, \(network.computeType.name) on \
-      \(Engine.threadCount) threads (oneDNN \(Engine.oneDNNVersion), \(Engine.instructionSet))
-      adapter: rank \(adapter.rank), scale \(adapter.scale), \(summary.modulePaths.count) layers, \
-      \(Console.short(summary.trainableParameterCount)) trainable parameters
-      \(Console.count(trainer.totalSteps)) steps of \(configuration.batchSize) rows
       """)
   }
 }

@@ -36,7 +36,7 @@ struct TrainTests {
   }
 
   @Test func trainingMakesTheModelBetterAndThePiecesFit() throws {
-    let result = try train(["--epochs", "2", "--rank", "4", "--save-steps", "4"])
+    let result = try train(["--epochs", "2", "--rank", "4", "--alpha", "8", "--save-steps", "4"])
     #expect(result.exitCode == 0, "\(result.errors)")
     #expect(result.output.contains("rows.jsonl: 24 rows (messages)"))
     #expect(result.output.contains("adapter: rank 4, scale 2.0, 210 layers"))

@@ -22,6 +22,15 @@ public struct Dataset: Sendable {
   public let droppedLines: [Int]
   /// The lines of rows that were cut.
   public let truncatedLines: [Int]
+  /// Rows whose text is not what it seems.
+  let oddities: [Oddity]
+
+  /// What is odd about a row's text.
+  struct Oddity: Sendable {
+    let line: Int
+    let specialTokens: [String]
+    let unencodable: [Unicode.Scalar]
+  }
 
   /// Reads a file of JSON lines, a piece at a time.
   ///
@@ -34,6 +43,7 @@ public struct Dataset: Sendable {
   ) throws {
     var rows = try RowReader(file)
     var examples: [Example] = []
+    var oddities: [Oddity] = []
     var dropped: [Int] = []
     var truncated: [Int] = []
     var tooLong: [(line: Int, length: Int)] = []
@@ -44,6 +54,11 @@ public struct Dataset: Sendable {
         example = Example(
           tokens: encoded.tokens, mask: encoded.mask, endsWithStop: encoded.endsWithStop,
           line: line, file: file)
+        if !encoded.specialTokens.isEmpty || !encoded.unencodable.isEmpty {
+          oddities.append(
+            Oddity(
+              line: line, specialTokens: encoded.specialTokens, unencodable: encoded.unencodable))
+        }
       } catch let error as DataError {
         throw error.at(file, line)
       }
@@ -86,6 +101,7 @@ public struct Dataset: Sendable {
     self.examples = examples
     droppedLines = dropped
     truncatedLines = truncated
+    self.oddities = oddities
   }
 
   private static func tooLong(

@@ -31,6 +31,15 @@ enum Row {
   case completion(prompt: String, completion: String)
   case text(String)
 
+  /// What the row's author wrote, without what a template adds.
+  var texts: [String] {
+    switch self {
+    case .conversation(let messages, _, _): messages.map(Messages.content)
+    case .completion(let prompt, let completion): [prompt, completion]
+    case .text(let text): [text]
+    }
+  }
+
   /// Reads a row, and its form.
   ///
   /// - Throws: `DataError` without a place.

@@ -9,6 +9,10 @@ struct EncodedRow {
   var mask: [Bool] = []
   /// Whether every supervised part ends in a stop token.
   var endsWithStop = true
+  /// Special tokens that are spelled out in what the row's author wrote.
+  var specialTokens: [String] = []
+  /// Characters that the vocabulary cannot spell.
+  var unencodable: [Unicode.Scalar] = []
 
   mutating func append(_ part: [Int32], supervised: Int) {
     tokens += part
@@ -21,6 +25,15 @@ extension TextEncoder {
   ///
   /// - Throws: `DataError` without a place.
   func encode(_ row: Row) throws -> EncodedRow {
+    var encoded = try encodeText(row)
+    for text in row.texts {
+      encoded.specialTokens += tokenizer.specialTokens(in: text)
+      encoded.unencodable += tokenizer.unencodableCharacters(in: text)
+    }
+    return encoded
+  }
+
+  private func encodeText(_ row: Row) throws -> EncodedRow {
     switch row {
     case .conversation(let messages, let tools, let first):
       return try encode(messages, tools: tools, firstSupervised: first)
