@@ -29,14 +29,20 @@ typedef struct {
 static __thread char *scratch;
 static __thread size_t scratch_capacity;
 
-static char *take_scratch(size_t bytes) {
-  if (bytes > scratch_capacity) {
-    free(scratch);
-    if (posix_memalign((void **)&scratch, 64, bytes) != 0) abort();
-    scratch_capacity = bytes;
+// The sums of dK and dV, owned by the thread that calls the backward step.
+static __thread char *sums_memory;
+static __thread size_t sums_capacity;
+
+static char *grown(char **memory, size_t *capacity, size_t bytes) {
+  if (bytes > *capacity) {
+    free(*memory);
+    if (posix_memalign((void **)memory, 64, bytes) != 0) abort();
+    *capacity = bytes;
   }
-  return scratch;
+  return *memory;
 }
+
+static char *take_scratch(size_t bytes) { return grown(&scratch, &scratch_capacity, bytes); }
 
 static size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -250,14 +256,13 @@ void lk_attention_backward(
     base[i + 1] = base[i] + round_up((size_t)(a->starts[i + 1] - a->starts[i]), QUERY_BLOCK);
   }
   size_t rows = base[a->sequences] * a->kv_heads * PARTS;
-  float *sums;
-  if (posix_memalign((void **)&sums, 64, rows * 2 * a->d * sizeof(float) + 64) != 0) abort();
+  float *sums =
+      (float *)grown(&sums_memory, &sums_capacity, rows * 2 * a->d * sizeof(float) + 64);
   attention_job job = {
       .a = a, .out = out, .dout = dout, .kept_lse = lse, .dq = dq, .dk = dk, .dv = dv,
       .sums = sums, .part_base = base};
   lk_parallel_tasks(a->sequences * a->kv_heads * PARTS, backward_task, &job);
   lk_parallel_tasks(a->sequences * a->kv_heads, reduce_task, &job);
-  free(sums);
   free(base);
 }
 

@@ -119,7 +119,8 @@ extension RunConfiguration {
       "a batch of \(batchSize) rows: LoRA learns less from large batches; 8 to 32 are usual")
     warn(
       steps < 20,
-      "only \(steps) step\(steps == 1 ? "" : "s"): raise --epochs or lower --batch-size; some tens are needed")
+      "only \(steps) step\(steps == 1 ? "" : "s"): raise --epochs or lower --batch-size; some tens are needed"
+    )
     warn(
       warmupRatio > 0.2, "warm-up takes \(Int(warmupRatio * 100))% of the run; 3% to 10% are usual")
     warn(

@@ -66,6 +66,11 @@ package final class MappedFile: @unchecked Sendable {
 
   deinit { munmap(base, length) }
 
+  /// Gives the pages back that were read so far; they are loaded again where they are read again.
+  ///
+  /// For files whose content has just been converted: they would count as the process's memory.
+  package func releasePages() { madvise(base, length, MADV_DONTNEED) }
+
   /// The bytes in `[offset, offset + count)`, or nil where that is not all inside of the file.
   package func bytes(at offset: Int, count: Int) -> UnsafeRawBufferPointer? {
     guard offset >= 0, count >= 0, offset <= length, count <= length - offset else { return nil }

@@ -60,6 +60,8 @@ extension Llama {
       configuration.tiesEmbeddings
       ? table : try loader.tensor(headName, [configuration.vocabularySize, width])
     try loader.refuseUnusedTensors()
+    let files = loader.weights.files
+    defer { for file in files { file.file.releasePages() } }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
       norm: norm, head: Linear(weight: head.converted(to: computeType)), computeType: computeType,

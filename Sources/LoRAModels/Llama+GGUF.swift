@@ -54,6 +54,7 @@ extension Llama {
       ? table : try loader.tensor("output.weight", [configuration.vocabularySize, width])
     let factors = try loader.optional("rope_freqs.weight", [configuration.headDimension / 2])
     try loader.refuseUnusedTensors()
+    defer { gguf.file.releasePages() }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
       norm: norm, head: Linear(weight: head.converted(to: computeType)),
