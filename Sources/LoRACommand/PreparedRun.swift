@@ -39,8 +39,13 @@ struct PreparedRun {
         contentsOf: path, encoder: encoder,
         maxLength: configuration.maxLength ?? context, truncation: configuration.truncation)
     }
-    data = try dataset(configuration.data)
-    evalData = try configuration.evalData.map(dataset)
+    let rows = try dataset(configuration.data)
+    if let share = configuration.evalSplit {
+      let parts = try rows.split(evaluationShare: share)
+      (data, evalData) = (parts.training, parts.evaluation)
+    } else {
+      (data, evalData) = (rows, try configuration.evalData.map(dataset))
+    }
     report = DataReport(data, evaluation: evalData)
     model = try LanguageModel(source: source, encoder: encoder, precision: configuration.precision)
     if let path = adapter ?? configuration.initAdapter {
@@ -87,6 +92,9 @@ struct PreparedRun {
       \(Console.short(summary.trainableParameterCount)) trainable parameters
       \(Console.count(trainer.totalSteps)) steps of \(configuration.batchSize) rows
       """)
+    if let evalData {
+      Console.say("evaluation: \(Console.count(evalData.examples.count)) rows of \(evalData.file)")
+    }
   }
 }
 

@@ -103,6 +103,7 @@ extension RunConfiguration {
       .string("model", \.model, decides: false), .string("data", \.data, decides: false),
       .string("output", \.output, decides: false),
       .optionalString("eval_data", \.evalData, decides: false),
+      .optional("eval_split", \.evalSplit, "a number") { $0.float },
       .value("rank", \.rank, "a whole number") { $0.int },
       .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },
@@ -138,6 +139,7 @@ extension RunConfiguration {
       .optional("save_steps", \.saveSteps, "a whole number", decides: false) { $0.int },
       .optional("save_total_limit", \.saveTotalLimit, "a whole number", decides: false) { $0.int },
       .optional("eval_steps", \.evalSteps, "a whole number", decides: false) { $0.int },
+      .optional("early_stopping_patience", \.earlyStoppingPatience, "a whole number") { $0.int },
       .optional("log_steps", \.logSteps, "a whole number", decides: false) { $0.int },
     ]
   }

@@ -26,6 +26,7 @@ struct RunConfiguration {
   var data = ""
   var output = ""
   var evalData: String?
+  var evalSplit: Double?
   var rank = 16
   /// Not bound to the rank: with it fixed, a good learning rate stays good when the rank changes.
   var alpha = 32.0
@@ -50,6 +51,7 @@ struct RunConfiguration {
   var saveSteps: Int?
   var saveTotalLimit: Int?
   var evalSteps: Int?
+  var earlyStoppingPatience: Int?
   var logSteps: Int?
 
   var adapter: LoRAConfiguration {
@@ -85,11 +87,22 @@ struct RunConfiguration {
     for (name, value) in [
       ("max-length", maxLength), ("save-steps", saveSteps), ("eval-steps", evalSteps),
       ("log-steps", logSteps), ("save-total-limit", saveTotalLimit),
+      ("early-stopping-patience", earlyStoppingPatience),
     ] {
       if let value, value < 1 { throw ValidationError("--\(name) is \(value): give 1 or more") }
     }
-    if evalSteps != nil, evalData == nil {
-      throw ValidationError("--eval-steps needs the rows to evaluate on: give --eval-data")
+    if evalData != nil, evalSplit != nil {
+      throw ValidationError("eval_data and eval_split exclude each other")
+    }
+    if let evalSplit, !(evalSplit > 0 && evalSplit < 1) {
+      throw ValidationError("--eval-split is \(evalSplit): give a share between 0 and 1, like 0.05")
+    }
+    if evalSteps != nil, evalData == nil, evalSplit == nil {
+      throw ValidationError(
+        "--eval-steps needs rows to evaluate on: give --eval-data or --eval-split")
+    }
+    if earlyStoppingPatience != nil, evalSteps == nil {
+      throw ValidationError("--early-stopping-patience counts evaluations: give --eval-steps")
     }
   }
 }

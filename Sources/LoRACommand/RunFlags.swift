@@ -17,6 +17,8 @@ struct RunFlags: ParsableArguments {
   var output: String?
   @Option(help: "Rows to evaluate on, at the end and every --eval-steps.")
   var evalData: String?
+  @Option(help: "Instead: split this share of the rows off, by their content, like 0.05.")
+  var evalSplit: Double?
   @Option(help: "The rank r of each low-rank pair (default: 16).")
   var rank: Int?
   @Option(help: "The pairs are scaled by alpha/rank (default: 32).")
@@ -65,10 +67,15 @@ struct RunFlags: ParsableArguments {
   var saveTotalLimit: Int?
   @Option(help: "Evaluate every so many steps.")
   var evalSteps: Int?
+  @Option(help: "Stop when this many evaluations in a row brought nothing better.")
+  var earlyStoppingPatience: Int?
   @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
   var logSteps: Int?
 
   func validate() throws {
+    if evalData != nil, evalSplit != nil {
+      throw ValidationError("--eval-data and --eval-split exclude each other")
+    }
     if epochs != nil, maxSteps != nil {
       throw ValidationError("--epochs and --max-steps exclude each other")
     }
@@ -119,7 +126,10 @@ struct RunFlags: ParsableArguments {
     set(\.model, model)
     set(\.data, data)
     set(\.output, output)
+    if evalSplit != nil { run.evalData = nil }
+    if evalData != nil { run.evalSplit = nil }
     set(\.evalData, evalData)
+    set(\.evalSplit, evalSplit)
     set(\.rank, rank)
     set(\.alpha, alpha)
     set(\.dropout, dropout)
@@ -145,6 +155,7 @@ struct RunFlags: ParsableArguments {
     set(\.saveSteps, saveSteps)
     set(\.saveTotalLimit, saveTotalLimit)
     set(\.evalSteps, evalSteps)
+    set(\.earlyStoppingPatience, earlyStoppingPatience)
     set(\.logSteps, logSteps)
   }
 }

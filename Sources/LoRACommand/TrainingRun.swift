@@ -18,6 +18,7 @@ final class TrainingRun {
   private let isResumed: Bool
   /// What the run that the configuration comes from recorded.
   private let earlier: [String: String]
+  private var history = EvaluationHistory()
 
   init(
     _ configuration: RunConfiguration, overwrite: Bool, resume: Bool = false,
@@ -36,9 +37,10 @@ final class TrainingRun {
     for warning in record.differences(from: earlier) { Console.warn(warning) }
     let trainer = prepared.trainer
     if let checkpoint {
-      try trainer.restoreState(
+      let note = try trainer.restoreState(
         from: checkpoint + "/" + CheckpointFolder.stateName,
         settings: configuration.decidingSettings + record.deciding)
+      history = EvaluationHistory(note: note)
     }
     prepared.describe()
     for warning in prepared.warnings { Console.warn(warning) }
@@ -81,29 +83,48 @@ final class TrainingRun {
         Console.say("step \(report.step)/\(total)  \(text)")
       }
       progress.show(report.step, text)
-      let isLast = report.step == total || interruption.isRequested
-      if let evalData, isLast || report.step % (configuration.evalSteps ?? .max) == 0 {
+      if let evalData,
+        report.step == total || report.step % (configuration.evalSteps ?? .max) == 0
+      {
         let evaluation = evaluate(model.network, evalData.examples)
         lastEvaluation = evaluation
         progress.clear()
         Console.say("step \(report.step)/\(total)  \(evaluation.line)")
         for (key, value) in evaluation.json { figures[key] = value }
+        if history.add(evaluation.loss, step: report.step), configuration.evalSteps != nil {
+          try model.saveAdapter(
+            PreparedRun.adapterName, to: folder.url.appendingPathComponent("best"))
+        }
       }
       try metrics.write(figures)
       let isInterrupted = interruption.isRequested && report.step < total
       if report.step % (configuration.saveSteps ?? .max) == 0 || isInterrupted {
         try saveCheckpoint(model, trainer, record)
       }
-      return !interruption.isRequested
+      return !interruption.isRequested && !isExhausted
     }
     progress.clear()
     try save(model, run, lastEvaluation, total: total)
-    if run.steps < total {
+    if configuration.evalSteps != nil {
+      Console.say(
+        "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
+          + "in \(folder.file("best"))")
+    }
+    if run.steps < total, isExhausted, !interruption.isRequested {
+      Console.say(
+        "stopped early after step \(run.steps) of \(total): \(history.sinceBest) evaluations "
+          + "brought nothing better")
+    } else if run.steps < total {
       Console.error(
         "interrupted after step \(run.steps) of \(total); the adapter so far is in \(folder.path)\n"
           + "go on with the same command and --resume\n")
       throw ExitCode(130)
     }
+  }
+
+  /// Whether so many evaluations brought nothing better that the run should end.
+  private var isExhausted: Bool {
+    configuration.earlyStoppingPatience.map { history.sinceBest >= $0 } ?? false
   }
 
   private func saveCheckpoint(
@@ -116,7 +137,7 @@ final class TrainingRun {
         PreparedRun.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
       try trainer.saveState(
         to: path + "/" + CheckpointFolder.stateName,
-        settings: configuration.decidingSettings + record.deciding)
+        settings: configuration.decidingSettings + record.deciding, note: history.note)
     }
   }
 

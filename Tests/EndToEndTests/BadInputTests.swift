@@ -123,7 +123,14 @@ struct BadInputTests {
     expect(try train([:], ["--lerning-rate", "1"]), exitCode: 64, ["--learning-rate"])
     expect(try train([:], ["--epochs", "2"]), exitCode: 64, ["exclude each other"])
     expect(try train(["--threads": "0"]), exitCode: 64, ["--threads is 0"])
-    expect(try train(["--eval-steps": "1"]), exitCode: 64, ["--eval-data"])
+    expect(try train(["--eval-steps": "1"]), exitCode: 64, ["--eval-data or --eval-split"])
+    expect(try train(["--eval-split": "1.5"]), exitCode: 64, ["--eval-split is 1.5"])
+    expect(
+      try train(["--eval-split": "0.1", "--eval-data": "x"]), exitCode: 64, ["exclude each other"])
+    expect(
+      try train(["--early-stopping-patience": "1"]), exitCode: 64, ["give --eval-steps"])
+    expect(
+      try train(["--eval-split": "0.5"]), ["leaves ", "to train on and ", "hint: "])
     expect(
       try LoraProcess.run(["generate", "--model", model]), exitCode: 64,
       ["give either --prompt or --messages"])

@@ -104,6 +104,37 @@ public struct Dataset: Sendable {
     self.oddities = oddities
   }
 
+  /// Splits off rows to evaluate on, chosen by their content alone: a row stays on its side whatever
+  /// is added to the file, and equal rows are never on both.
+  ///
+  /// - Parameter share: about how many of the rows, 0…1.
+  /// - Throws: `DataError` where one side is left empty.
+  public func split(evaluationShare share: Double) throws -> (
+    training: Dataset, evaluation: Dataset
+  ) {
+    func side(_ isEvaluation: Bool) -> Dataset {
+      Dataset(self, examples: examples.filter { ($0.contentFraction < share) == isEvaluation })
+    }
+    let (training, evaluation) = (side(false), side(true))
+    guard !training.examples.isEmpty, !evaluation.examples.isEmpty else {
+      throw DataError(
+        file: file,
+        message: "a share of \(share) of \(examples.count) rows leaves "
+          + "\(training.examples.count) to train on and \(evaluation.examples.count) to evaluate on",
+        hint: "choose another share, or give rows to evaluate on in a file of their own")
+    }
+    return (training, evaluation)
+  }
+
+  private init(_ all: Dataset, examples: [Example]) {
+    file = all.file
+    format = all.format
+    self.examples = examples
+    droppedLines = all.droppedLines
+    truncatedLines = all.truncatedLines
+    oddities = all.oddities
+  }
+
   private static func tooLong(
     _ file: String, _ rows: [(line: Int, length: Int)], maxLength: Int
   ) -> DataError {

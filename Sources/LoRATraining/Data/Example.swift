@@ -31,6 +31,14 @@ public struct Example: Sendable, Hashable {
   /// The number of tokens that carry loss.
   public var supervisedCount: Int { mask.reduce(0) { $0 + ($1 ? 1 : 0) } }
 
+  /// A number in 0 ..< 1 that follows from the tokens: FNV-1a, whose upper bits are mixed once more.
+  var contentFraction: Double {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for token in tokens { hash = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x100_0000_01b3 }
+    hash = (hash ^ (hash >> 31)) &* 0x9E37_79B9_7F4A_7C15
+    return Double(hash >> 11) * 0x1p-53
+  }
+
   /// The first `length` tokens.
   func prefix(_ length: Int) -> Example {
     guard length < tokens.count else { return self }

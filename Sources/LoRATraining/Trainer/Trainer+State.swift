@@ -11,10 +11,14 @@ extension Trainer {
 
   /// Writes the optimizer's moments and the place in the run to one file, in one step.
   ///
-  /// - Parameter settings: what must be the same when the run goes on, by name.
-  package func saveState(to path: String, settings: [(key: String, value: String)]) throws {
+  /// - Parameters:
+  ///   - settings: what must be the same when the run goes on, by name.
+  ///   - note: a text of the caller's, given back by `restoreState`.
+  package func saveState(
+    to path: String, settings: [(key: String, value: String)], note: String = ""
+  ) throws {
     var writer = SafeTensorsWriter(
-      metadata: [("format", Self.format), ("step", "\(completedSteps)")]
+      metadata: [("format", Self.format), ("step", "\(completedSteps)"), ("note", note)]
         + settings.map { ("setting." + $0.key, $0.value) })
     for (index, entry) in parameters.enumerated() {
       writer.add("first." + entry.path, StoredTensor(optimizer.firstMoments[index]))
@@ -25,10 +29,12 @@ extension Trainer {
 
   /// Goes on from a state; the model already has the adapter that was saved beside it.
   ///
+  /// - Returns: the caller's note.
   /// - Throws: `ModelFileError` where the file is broken or of another run, naming what differs.
+  @discardableResult
   package func restoreState(
     from path: String, settings: [(key: String, value: String)]
-  ) throws {
+  ) throws -> String {
     let file = try SafeTensorsFile(contentsOf: path)
     func refuse(_ message: String, _ hint: String) -> ModelFileError {
       ModelFileError(file: path, message: message, hint: hint)
@@ -68,6 +74,7 @@ extension Trainer {
     optimizer.restore(
       stepCount: step, firstMoments: try moments("first."), secondMoments: try moments("second."))
     completedSteps = step
+    return file.metadata["note"] ?? ""
   }
 }
 
