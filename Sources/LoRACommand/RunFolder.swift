@@ -41,7 +41,10 @@ struct RunFolder {
     try OutputFolder.make(path)
     checkpoints.removeLeftovers()
     guard !keepingRun else { return }
-    let ours = ["metrics.jsonl", "README.md", "config.resolved.yaml", "checkpoints", "best"]
+    let ours = [
+      "metrics.jsonl", "README.md", "config.resolved.yaml", "checkpoints", "best",
+      "report.html",
+    ]
     for name in try contents() where ours.contains(name) {
       try FileManager.default.removeItem(atPath: file(name))
     }

@@ -51,7 +51,7 @@ final class TrainingRun {
     try folder.prepare(keepingRun: isResumed)
     try AtomicFile.write(
       configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
-    try train(prepared.model, trainer, prepared.evalData, record)
+    try train(prepared, record)
   }
 
   private func newestCheckpoint() throws -> String {
@@ -64,9 +64,8 @@ final class TrainingRun {
     return folder.checkpoints.folder(step)
   }
 
-  private func train(
-    _ model: LanguageModel, _ trainer: Trainer, _ evalData: Dataset?, _ record: RunFacts
-  ) throws {
+  private func train(_ prepared: PreparedRun, _ record: RunFacts) throws {
+    let (model, trainer, evalData) = (prepared.model, prepared.trainer, prepared.evalData)
     let metrics = try MetricsFile(
       folder.file("metrics.jsonl"), keepingSteps: trainer.completedSteps)
     let interruption = Interruption()
@@ -104,7 +103,7 @@ final class TrainingRun {
       return !interruption.isRequested && !isExhausted
     }
     progress.clear()
-    try save(model, run, lastEvaluation, total: total)
+    try save(prepared, run, lastEvaluation, total: total)
     if configuration.evalSteps != nil {
       Console.say(
         "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
@@ -142,23 +141,11 @@ final class TrainingRun {
   }
 
   private func save(
-    _ model: LanguageModel, _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
+    _ prepared: PreparedRun, _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
   ) throws {
+    let model = prepared.model
     try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
-    let adapter = model.adapters[PreparedRun.adapterName] ?? configuration.adapter
-    var facts = [
-      ("base model", "`\((configuration.model as NSString).lastPathComponent)`"),
-      ("rank, alpha", "\(adapter.rank), \(adapter.alpha ?? Float(adapter.rank))"),
-      ("steps", run.steps == total ? "\(total)" : "\(run.steps) of \(total) (interrupted)"),
-      ("batch size", "\(configuration.batchSize)"),
-      ("learning rate", "\(configuration.learningRate), \(configuration.schedule.rawValue)"),
-      ("last training loss", Console.fixed(run.loss, 4)),
-      ("precision", model.network.computeType.name), ("seed", "\(configuration.seed)"),
-    ]
-    if let evaluation {
-      facts.append(
-        ("evaluation loss", "\(Console.fixed(evaluation.loss, 4)) on \(evaluation.rows) rows"))
-    }
+    let facts = prepared.runFacts(run, evaluation, total: total)
     try AtomicFile.write(
       ModelCard(run: configuration, facts: facts).text, to: folder.file("README.md"))
     Console.say(
@@ -168,6 +155,10 @@ final class TrainingRun {
       \(Console.fixed(peakResidentMegabytes(), 0)) MB
       adapter: \(folder.path)
       """)
+    // The adapter is safe by now: answers for people to look at may take some seconds.
+    try AtomicFile.write(
+      try prepared.report(facts: facts, folder: folder), to: folder.file("report.html"))
+    Console.say("report:  \(folder.file("report.html"))")
   }
 }
 

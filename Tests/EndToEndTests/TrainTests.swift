@@ -46,7 +46,7 @@ struct TrainTests {
     #expect(
       files == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "checkpoints",
-        "config.resolved.yaml", "metrics.jsonl",
+        "config.resolved.yaml", "metrics.jsonl", "report.html",
       ])
     let metrics = try String(contentsOfFile: adapter + "/metrics.jsonl", encoding: .utf8)
     let steps = try metrics.split(separator: "\n").map { try object(String($0)) }

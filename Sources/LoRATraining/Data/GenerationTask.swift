@@ -18,13 +18,15 @@ public struct GenerationTask: Sendable {
 
   /// The tasks of a file of rows.
   ///
+  /// - Parameter lines: the lines to take; nil takes all. Nothing is read after the last of them.
   /// - Throws: `DataError` with file and line, also for rows that ask nothing (`text`).
   public static func tasks(
-    contentsOf file: String, encoder: TextEncoder
+    contentsOf file: String, encoder: TextEncoder, lines: Set<Int>? = nil
   ) throws -> [GenerationTask] {
     var rows = try RowReader(file)
     var tasks: [GenerationTask] = []
-    while let (row, line) = try rows.next() {
+    while tasks.count < lines?.count ?? .max, let (row, line) = try rows.next() {
+      guard lines?.contains(line) ?? true else { continue }
       do {
         tasks.append(try task(row, line, encoder))
       } catch let error as DataError {
