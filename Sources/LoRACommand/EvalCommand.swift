@@ -11,13 +11,7 @@ struct EvalCommand: ParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @OptionGroup var adapter: AdapterOption
-
-  @Option(help: "The rows, one JSON object a line.")
-  var data: String
-
-  @Option(
-    help: "The longest row in tokens; longer ones are an error (default: the model's context).")
-  var maxLength: Int?
+  @OptionGroup var rows: RowsOptions
 
   @Flag(help: "Also answer each row's last turn greedily and compare with its text.")
   var generate = false
@@ -33,11 +27,9 @@ struct EvalCommand: ParsableCommand {
 
   func run() throws {
     let model = try options.load()
-    let dataset = try Dataset(
-      contentsOf: data, encoder: model.encoder,
-      maxLength: maxLength ?? model.network.configuration.contextLength, truncation: .error)
+    let dataset = try rows.load(for: model)
     let tasks =
-      generate ? try GenerationTask.tasks(contentsOf: data, encoder: model.encoder) : []
+      generate ? try GenerationTask.tasks(contentsOf: rows.data, encoder: model.encoder) : []
     try adapter.load(into: model)
 
     var progress = ProgressLine(total: dataset.examples.count)

@@ -42,3 +42,19 @@ struct AdapterOption: ParsableArguments {
     for warning in loaded.summary.warnings { Console.warn("\(adapter): \(warning)") }
   }
 }
+
+/// The rows that a verb reads without training on them.
+struct RowsOptions: ParsableArguments {
+  @Option(help: "The rows, one JSON object a line.")
+  var data: String
+
+  @Option(
+    help: "The longest row in tokens; longer ones are an error (default: the model's context).")
+  var maxLength: Int?
+
+  func load(for model: LanguageModel) throws -> Dataset {
+    try Dataset(
+      contentsOf: data, encoder: model.encoder,
+      maxLength: maxLength ?? model.network.configuration.contextLength, truncation: .error)
+  }
+}

@@ -15,20 +15,12 @@ struct ScoreCommand: ParsableCommand {
 
   @OptionGroup var options: ModelOptions
   @OptionGroup var adapter: AdapterOption
-
-  @Option(help: "The rows, one JSON object a line.")
-  var data: String
-
-  @Option(
-    help: "The longest row in tokens; longer ones are an error (default: the model's context).")
-  var maxLength: Int?
+  @OptionGroup var rows: RowsOptions
 
   func run() throws {
     let model = try options.load()
     try adapter.load(into: model)
-    let dataset = try Dataset(
-      contentsOf: data, encoder: model.encoder,
-      maxLength: maxLength ?? model.network.configuration.contextLength, truncation: .error)
+    let dataset = try rows.load(for: model)
     for example in dataset.examples {
       let values = logProbabilities(model.network, tokens: example.tokens)
       let supervised = zip(values, example.mask.dropFirst()).filter(\.1).map { -Double($0.0) }
