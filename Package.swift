@@ -37,11 +37,12 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
     .systemLibrary(name: "CPCRE2", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+    .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapack-dev"]), .brew(["lapack"])]),
     .target(
       name: "CLoRAKernels", dependencies: ["CDNNL"],
       linkerSettings: [.linkedLibrary("gomp"), .linkedLibrary("dnnl"), .linkedLibrary("m")]),
 
-    library("LoRATensor", ["CLoRAKernels"]),
+    library("LoRATensor", ["CLoRAKernels", "CLAPACK"]),
     library("LoRANN", ["LoRATensor", "CLoRAKernels"]),
     library("LoRAJSON", []),
     library("LoRAFormats", ["LoRATensor", "LoRAJSON"]),

@@ -7,6 +7,8 @@ command -v pkg-config >/dev/null || packages+=(pkg-config)
 [ -e /usr/include/oneapi/dnnl/dnnl.h ] || compgen -G '/usr/include/*/oneapi/dnnl/dnnl.h' >/dev/null ||
   packages+=(libdnnl-dev)
 [ -e /usr/include/pcre2.h ] || packages+=(libpcre2-dev)
+# Any LAPACK will do; liblapack-dev is the lightest.
+compgen -G '/usr/lib/*/liblapack.so' >/dev/null || packages+=(liblapack-dev)
 # libgomp.so, the link name of the thread pool that oneDNN uses too, comes with gcc.
 compgen -G '/usr/lib/gcc/*/*/libgomp.so' >/dev/null || packages+=(gcc)
 command -v python3 >/dev/null || packages+=(python3)
