@@ -49,7 +49,7 @@ let package = Package(
     library("LoRAText", ["LoRAJSON", "CPCRE2"]),
 
     library("LoRAModels", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
-    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON"]),
+    library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "CPCRE2"]),
     library(
       "LoRATraining",
       ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels"]),

@@ -34,6 +34,7 @@ public struct AdapterContents: Sendable {
     switch configuration.targets {
     case .allLinear: ["all-linear"]
     case .names(let names): names
+    case .pattern(let pattern): [pattern]
     }
   }
 

@@ -18,19 +18,17 @@ struct AdapterFactors {
   /// - Throws: `AdapterError` with the first few tensors that do not correspond to the targeted
   ///   layers, or the first value that is not finite.
   init(
-    file: SafeTensorsFile, configuration: LoRAConfiguration, selection: TargetSelection,
-    map: ModuleMap
+    file: SafeTensorsFile, selection: TargetSelection, map: ModuleMap
   ) throws {
-    var matching = AdapterMatching(
-      rank: configuration.rank, file: file, selection: selection, map: map)
+    var matching = AdapterMatching(file: file, selection: selection, map: map)
     try matching.check()
-    for site in selection.sites {
-      let a = try Self.tensor(matching.tensorName(site.path, .a), in: file)
-      let b = try Self.tensor(matching.tensorName(site.path, .b), in: file)
-      if configuration.scale != 0, b.elements.contains(where: { $0 != 0 }) {
+    for target in selection.layers {
+      let a = try Self.tensor(matching.tensorName(target.path, .a), in: file)
+      let b = try Self.tensor(matching.tensorName(target.path, .b), in: file)
+      if target.pair.scale != 0, b.elements.contains(where: { $0 != 0 }) {
         areWithoutEffect = false
       }
-      pairs[site.path] = (a, b)
+      pairs[target.path] = (a, b)
     }
   }
 
@@ -57,7 +55,6 @@ private struct AdapterMatching {
     let hint: String
   }
 
-  private let rank: Int
   private let file: SafeTensorsFile
   private let selection: TargetSelection
   private let map: ModuleMap
@@ -66,8 +63,7 @@ private struct AdapterMatching {
   private var problemCount = 0
   private static let shownProblems = 3
 
-  init(rank: Int, file: SafeTensorsFile, selection: TargetSelection, map: ModuleMap) {
-    self.rank = rank
+  init(file: SafeTensorsFile, selection: TargetSelection, map: ModuleMap) {
     self.file = file
     self.selection = selection
     self.map = map
@@ -81,9 +77,10 @@ private struct AdapterMatching {
   mutating func check() throws {
     let sites = Dictionary(
       map.sites.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-    let targeted = Set(selection.sites.map(\.path))
-    for info in file.tensors { check(info, sites: sites, targeted: targeted) }
-    for site in selection.sites { checkComplete(site) }
+    let targeted = Dictionary(
+      selection.layers.map { ($0.path, $0.pair.rank) }, uniquingKeysWith: { first, _ in first })
+    for info in file.tensors { check(info, sites: sites, ranks: targeted) }
+    for target in selection.layers { checkComplete(target.site) }
     guard let first = problems.first else { return }
     var text = problems.map(\.text).joined(separator: "; ")
     if problemCount > problems.count { text += "; and \(problemCount - problems.count) more" }
@@ -99,7 +96,7 @@ private struct AdapterMatching {
   }
 
   private mutating func check(
-    _ info: SafeTensorsInfo, sites: [String: ModuleSite], targeted: Set<String>
+    _ info: SafeTensorsInfo, sites: [String: ModuleSite], ranks: [String: Int]
   ) {
     let shown = "the tensor \(info.name.shortened)"
     guard let (path, factor) = AdapterFile.parse(info.name) else {
@@ -115,7 +112,7 @@ private struct AdapterMatching {
         (near.map { "the nearest is \($0); " } ?? "") + "was the adapter made for another model?")
       return
     }
-    guard targeted.contains(path), let layer = site.linear else {
+    guard let rank = ranks[path], let layer = site.linear else {
       report(
         "\(shown) is for a layer that target_modules does not name",
         "add the layer to target_modules, or save the adapter again")
@@ -126,7 +123,6 @@ private struct AdapterMatching {
       return
     }
     found[path, default: [:]][factor] = info.name
-    let rank = rank
     let expected: Shape = factor == .a ? [rank, layer.inFeatures] : [layer.outFeatures, rank]
     let isTransposed = info.shape.dimensions == expected.dimensions.reversed()
     guard info.shape == expected else {

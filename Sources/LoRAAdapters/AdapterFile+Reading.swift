@@ -33,30 +33,31 @@ extension Module {
     try map.checkNewName(name)
     let selection: TargetSelection
     do {
-      selection = try map.select(configuration.targets)
-      guard !selection.sites.isEmpty else { throw map.noMatch(selection.unmatched.first ?? "") }
+      try configuration.checkSupported()
+      selection = try map.select(configuration)
     } catch let error as AdapterError {
       throw error.about(configurationPath)
     }
     let path = AdapterFile.path(directory, AdapterFile.tensorsName)
     let factors = try AdapterFactors(
-      file: SafeTensorsFile(contentsOf: path), configuration: configuration, selection: selection,
-      map: map)
+      file: SafeTensorsFile(contentsOf: path), selection: selection, map: map)
 
     let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.contains(".lora_") }
     freeze()
     for (_, parameter) in trainable { parameter.isTrainable = true }
-    for site in selection.sites {
-      guard let (a, b) = factors[site.path], let layer = site.makeAdapted() else { continue }
+    for target in selection.layers {
+      guard let (a, b) = factors[target.path], let layer = target.site.makeAdapted() else {
+        continue
+      }
       layer.add(
         name,
         LowRankPair(
           a: Parameter(a, isTrainable: isTrainable), b: Parameter(b, isTrainable: isTrainable),
-          scale: configuration.scale, dropout: isTrainable ? configuration.dropout : 0))
+          scale: target.pair.scale, dropout: isTrainable ? target.pair.dropout : 0))
     }
     ModuleMap(self).numberDropoutStreams()
     var warnings = selection.unmatched.map {
-      "target_modules names \"\($0.shortened)\", which matches no module of the model"
+      "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
     }
     if factors.areWithoutEffect {
       warnings.append(

@@ -20,16 +20,10 @@ extension Module {
     let map = ModuleMap(self)
     try map.checkKnownName(name)
     let pairs = map.pairs(of: name)
-    let targets = try map.writtenTargets(configuration.targets, of: pairs.map(\.path))
+    let written = try map.written(configuration, pairs: pairs)
 
     var writer = SafeTensorsWriter()
     for (path, pair) in pairs {
-      guard pair.rank == configuration.rank, pair.scale == configuration.scale else {
-        throw AdapterError(
-          message: "the pair at \(path) has rank \(pair.rank) and scale \(pair.scale), the "
-            + "configuration rank \(configuration.rank) and scale \(configuration.scale)",
-          hint: "save an adapter with the configuration it was added or loaded with")
-      }
       for (factor, parameter) in [(AdapterFile.Factor.a, pair.a), (.b, pair.b)] {
         let values = parameter.value.converted(to: .float32)
         let tensorName = AdapterFile.tensorName(path, factor)
@@ -49,24 +43,8 @@ extension Module {
     // Without a configuration a folder is no adapter: it comes last.
     try writer.write(to: AdapterFile.path(directory, AdapterFile.tensorsName))
     try AtomicFile.write(
-      PEFTConfiguration.text(of: configuration, targets: targets),
+      PEFTConfiguration.text(of: written),
       to: AdapterFile.path(directory, AdapterFile.configurationName))
-  }
-}
-
-extension ModuleMap {
-  /// The list for `target_modules`, which selects exactly the adapted layers.
-  fileprivate func writtenTargets(_ targets: TargetModules, of paths: [String]) throws -> [String] {
-    guard case .names(let names) = targets else { return try self.names(selecting: paths) }
-    let selected = try select(targets).sites.map(\.path)
-    guard selected == paths else {
-      let different = Set(selected).symmetricDifference(paths)
-      throw AdapterError(
-        message: "the configuration's targets and the adapter differ at "
-          + sites.map(\.path).filter { different.contains($0) }.listed(),
-        hint: "save an adapter with the configuration it was added or loaded with")
-    }
-    return names
   }
 }
 

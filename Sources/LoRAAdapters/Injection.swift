@@ -31,18 +31,18 @@ extension Module {
     try configuration.validate()
     let map = ModuleMap(self)
     try map.checkNewName(name)
-    let selection = try map.select(configuration.targets)
-    if let missing = selection.unmatched.first { throw map.noMatch(missing) }
+    try configuration.checkSupported()
+    let selection = try map.select(configuration)
+    guard selection.unmatched.isEmpty else { throw map.noMatch(selection.unmatched) }
 
     freeze()
     var random = Random(seed: seed)
-    for site in selection.sites {
-      guard let layer = site.makeAdapted() else { continue }
-      try layer.add(name, configuration: configuration.pairConfiguration, random: &random)
-      layer.pairs.last?.pair.scale = configuration.scale
+    for target in selection.layers {
+      guard let layer = target.site.makeAdapted() else { continue }
+      try layer.add(name, configuration: target.pair, random: &random)
     }
     ModuleMap(self).numberDropoutStreams()
-    return summary(of: name, warnings: configuration.warnings(for: selection.sites))
+    return summary(of: name, warnings: selection.warnings)
   }
 
   /// The pairs of an adapter with the paths of their layers, in the order of the model; none where
@@ -81,20 +81,48 @@ extension Module {
   }
 }
 
-extension LoRAConfiguration {
+extension TargetSelection {
   /// The warnings of the layers, each kind once.
-  fileprivate func warnings(for sites: [ModuleSite]) -> [String] {
+  fileprivate var warnings: [String] {
     var paths: [String: [String]] = [:]
     var order: [String] = []
-    for site in sites {
-      guard let layer = site.linear else { continue }
-      for warning in pairConfiguration.warnings(
+    for target in layers {
+      guard let layer = target.site.linear else { continue }
+      for warning in target.pair.warnings(
         inFeatures: layer.inFeatures, outFeatures: layer.outFeatures)
       {
         if paths[warning] == nil { order.append(warning) }
-        paths[warning, default: []].append(site.path)
+        paths[warning, default: []].append(target.path)
       }
     }
     return order.map { (paths[$0] ?? []).listed(atMost: 1) + ": " + $0 }
+  }
+}
+
+extension LoRAConfiguration {
+  /// - Throws: `AdapterError` naming what a configuration may say and this version does not compute.
+  func checkSupported() throws {
+    let missing: [(Bool, String)] = [
+      (usesDoRA, "DoRA"), (hasBiasOfB, "a bias of B (lora_bias)"),
+      (initialization == .uniformBoth, "the initialisation \"false\""),
+      (initialization == .orthogonal, "the initialisation \"orthogonal\""),
+      (initialization.movesBase, "an initialisation from the weights (PiSSA, OLoRA)"),
+      (biases != .none, "training of biases"), (!modulesToSave.isEmpty, "modules_to_save"),
+      (!trainedTokens.isEmpty, "trained tokens"),
+    ]
+    guard let (_, feature) = missing.first(where: \.0) else { return }
+    throw AdapterError(
+      message: "\(feature) is not supported by this version",
+      hint: "train without it, or wait for a later version")
+  }
+}
+
+extension LoRAInitialization {
+  /// Whether a part of the base weights moves into the factors.
+  var movesBase: Bool {
+    switch self {
+    case .pissa, .olora: true
+    case .normal, .kaimingUniform, .gaussian, .uniformBoth, .orthogonal: false
+    }
   }
 }

@@ -10,14 +10,33 @@ public struct LoRAConfiguration: Sendable, Hashable {
   public var alpha: Float?
   /// The probability of dropping an element of A's input while training, in [0, 1).
   public var dropout: Float
-  /// The linear layers that get a pair.
+  /// The layers that get a pair.
   public var targets: TargetModules
-  /// The first values of A; B starts at 0.
+  /// The first values of the factors.
   public var initialization: LoRAInitialization
   /// The name or path of the model, for the adapter's file.
   public var baseModel: String?
   /// Whether the scale is alpha/√r instead of alpha/r: rsLoRA, Kalajdzievski 2023 (2312.03732).
   public var isRankStabilized: Bool
+
+  /// Whether the adapted weight's rows get trained lengths: DoRA, Liu et al. 2024 (2402.09353).
+  public var usesDoRA = false
+  /// Whether B has a bias (PEFT's `lora_bias`).
+  public var hasBiasOfB = false
+  /// Targets that get no pair after all.
+  public var excluded: ModuleNames?
+  /// The layers of the stack that get pairs; all without it. Only for targets by name.
+  public var layers: LayerSelection?
+  /// Other ranks for some of the layers.
+  public var rankPattern = ModulePatterns<Int>()
+  /// Other alphas for some of the layers.
+  public var alphaPattern = ModulePatterns<Float>()
+  /// The biases of the model that are trained with the adapter.
+  public var biases = BiasTraining.none
+  /// Modules that are trained whole, by the last parts of their paths.
+  public var modulesToSave: [String] = []
+  /// Rows of embeddings that are trained.
+  public var trainedTokens: [TrainedTokens] = []
 
   /// A configuration; `validate()` tells whether it can be.
   public init(
@@ -34,30 +53,51 @@ public struct LoRAConfiguration: Sendable, Hashable {
     self.isRankStabilized = isRankStabilized
   }
 
-  /// s, what B·A is multiplied by.
-  public var scale: Float {
-    guard let alpha else { return 1 }
-    return isRankStabilized
-      ? Float(Double(alpha) / Double(rank).squareRoot()) : alpha / Float(rank)
+  /// s, what B·A is multiplied by where no pattern says otherwise.
+  public var scale: Float { pair.scale }
+
+  /// What a pair is like where no pattern says otherwise.
+  var pair: LoRALinearConfiguration {
+    LoRALinearConfiguration(
+      rank: rank, alpha: alpha, dropout: dropout, initialization: initialization,
+      isRankStabilized: isRankStabilized, usesDoRA: usesDoRA, hasBiasOfB: hasBiasOfB)
   }
 
-  /// - Throws: `LoRAConfigurationError` when no layer could have such a pair.
+  /// - Throws: `LoRAConfigurationError` when no model could have such an adapter.
   public func validate() throws {
-    try pairConfiguration.validate()
-    guard rank <= 65_536 else {
-      throw LoRAConfigurationError(
-        message: "rank is \(rank), more than 65536", hint: "8, 16 and 32 are common ranks")
+    try validate(pair)
+    for (key, rank) in rankPattern.entries {
+      var pair = pair
+      pair.rank = rank
+      try located("rank_pattern[\"\(key)\"]") { try validate(pair) }
+    }
+    for (key, alpha) in alphaPattern.entries {
+      var pair = pair
+      pair.alpha = alpha
+      try located("alpha_pattern[\"\(key)\"]") { try validate(pair) }
     }
     if isRankStabilized, alpha == nil {
       throw LoRAConfigurationError(
         message: "the rank-stabilised scale alpha/√rank needs an alpha",
         hint: "set alpha, for instance to 16, or leave rank stabilisation off")
     }
-    guard scale.isFinite else {
+    try validateNames()
+  }
+
+  private func validate(_ pair: LoRALinearConfiguration) throws {
+    try pair.validate()
+    guard pair.rank <= 65_536 else {
       throw LoRAConfigurationError(
-        message: "alpha \(alpha ?? 0) makes a scale that is not finite", hint: "use a smaller alpha"
-      )
+        message: "rank is \(pair.rank), more than 65536", hint: "8, 16 and 32 are common ranks")
     }
+    guard pair.scale.isFinite else {
+      throw LoRAConfigurationError(
+        message: "alpha \(pair.alpha ?? 0) makes a scale that is not finite",
+        hint: "use a smaller alpha")
+    }
+  }
+
+  private func validateNames() throws {
     if case .names(let names) = targets {
       guard !names.isEmpty else {
         throw LoRAConfigurationError(
@@ -69,11 +109,28 @@ public struct LoRAConfiguration: Sendable, Hashable {
           message: "the list of target modules has an empty name", hint: "remove it")
       }
     }
+    if layers != nil, case .pattern = targets {
+      throw LoRAConfigurationError(
+        message: "a choice of layers by number goes with targets by name, not with a pattern",
+        hint: "put the numbers into the pattern, like .*layers\\.[0-3]\\..*q_proj")
+    }
+    if hasBiasOfB, usesDoRA {
+      throw LoRAConfigurationError(
+        message: "DoRA and a bias of B exclude each other", hint: "choose one of them")
+    }
+    // Compiled again when they are used; here only for their errors.
+    do {
+      _ = try ConfigurationPatterns(self)
+    } catch let error as AdapterError {
+      throw LoRAConfigurationError(message: error.message, hint: error.hint)
+    }
   }
 
-  /// One pair's part of the configuration; its scale is that of `self`, not its own.
-  var pairConfiguration: LoRALinearConfiguration {
-    LoRALinearConfiguration(
-      rank: rank, alpha: alpha, dropout: dropout, initialization: initialization)
+  private func located(_ key: String, _ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch let error as LoRAConfigurationError {
+      throw LoRAConfigurationError(message: "\(key): \(error.message)", hint: error.hint)
+    }
   }
 }

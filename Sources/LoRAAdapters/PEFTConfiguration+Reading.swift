@@ -34,20 +34,24 @@ extension PEFTConfiguration {
     try checkKind(object)
     try checkKeys(object)
     try checkInitialization(object["init_lora_weights"] ?? true)
-    let rank = try rank(object)
-    let alpha = try number(
-      object, "lora_alpha", fallback: nil, hint: "PEFT's scale is lora_alpha / r")
-    let dropout = try number(
-      object, "lora_dropout", fallback: 0, hint: "0.0 is no dropout")
-    var configuration = LoRAConfiguration(rank: rank, alpha: alpha, dropout: dropout)
-    configuration.targets = try targets(object)
-    configuration.baseModel = try optionalString(object, "base_model_name_or_path")
-    if let value = object["use_rslora"] {
-      guard let isStabilized = value.boolValue else {
-        throw wrong("use_rslora", value, "true or false", "false is PEFT's default")
-      }
-      configuration.isRankStabilized = isStabilized
-    }
+    let fields = PEFTFields(object)
+    var configuration = LoRAConfiguration(
+      rank: try fields.rank("r"),
+      alpha: try fields.number("lora_alpha", "PEFT's scale is lora_alpha / r"),
+      dropout: object["lora_dropout"] == nil
+        ? 0 : try fields.number("lora_dropout", "0.0 is no dropout"),
+      targets: try fields.targets("target_modules"),
+      baseModel: try fields.string("base_model_name_or_path", "it names the model and may be null"),
+      isRankStabilized: try fields.bool("use_rslora"))
+    configuration.usesDoRA = try fields.bool("use_dora")
+    configuration.hasBiasOfB = try fields.bool("lora_bias")
+    configuration.excluded = try fields.moduleNames("exclude_modules")
+    configuration.layers = try fields.layers()
+    configuration.rankPattern = try fields.ranks("rank_pattern")
+    configuration.alphaPattern = try fields.alphas("alpha_pattern")
+    configuration.biases = try fields.biases("bias")
+    configuration.modulesToSave = try fields.strings("modules_to_save") ?? []
+    configuration.trainedTokens = try fields.trainedTokens("trainable_token_indices")
     do {
       try configuration.validate()
     } catch let error as LoRAConfigurationError {
@@ -118,68 +122,15 @@ extension PEFTConfiguration {
       "if the tensors in the file are all there is to the adapter, write true")
   }
 
-  private static func rank(_ object: JSONObject) throws -> Int {
-    let hint = "it is the number of rows of every lora_A"
-    guard let value = object["r"] else { throw missing("r", hint) }
-    guard let rank = value.integerValue else { throw wrong("r", value, "a whole number", hint) }
-    guard rank >= 1 else { throw wrong("r", value, "at least 1", hint) }
-    return rank
-  }
-
-  private static func number(
-    _ object: JSONObject, _ key: String, fallback: Float?, hint: String
-  ) throws -> Float {
-    guard let value = object[key] else {
-      guard let fallback else { throw missing(key, hint) }
-      return fallback
-    }
-    guard let number = value.numberValue, Float(number).isFinite else {
-      throw wrong(key, value, "a number", hint)
-    }
-    return Float(number)
-  }
-
-  private static func optionalString(_ object: JSONObject, _ key: String) throws -> String? {
-    guard let value = object[key], value != .null else { return nil }
-    guard let string = value.stringValue else {
-      throw wrong(key, value, "a string or null", "it names the model and may be null")
-    }
-    return string
-  }
-
-  private static func targets(_ object: JSONObject) throws -> TargetModules {
-    let hint = "list the ends of the paths of the adapted layers, like [\"q_proj\", \"v_proj\"]"
-    guard let value = object["target_modules"], value != .null else {
-      throw missing("target_modules", hint)
-    }
-    if let pattern = value.stringValue {
-      guard pattern.lowercased() != "all-linear" else { return .allLinear }
-      throw AdapterError(
-        message: "target_modules is \(text(value)): regular expressions are not supported by this "
-          + "version", hint: hint)
-    }
-    guard let elements = value.arrayValue else {
-      throw wrong("target_modules", value, "a list of strings", hint)
-    }
-    let names = try elements.map { element in
-      guard let name = element.stringValue else {
-        throw AdapterError(
-          message: "target_modules has the element \(text(element)), expected strings", hint: hint)
-      }
-      return name
-    }
-    return .names(names)
-  }
-
-  private static func missing(_ key: String, _ hint: String) -> AdapterError {
+  static func missing(_ key: String, _ hint: String) -> AdapterError {
     AdapterError(message: "the key \(key) is missing", hint: hint)
   }
 
-  private static func wrong(
+  static func wrong(
     _ key: String, _ value: JSONValue, _ expected: String, _ hint: String
   ) -> AdapterError {
     AdapterError(message: "\(key) is \(text(value)), expected \(expected)", hint: hint)
   }
 
-  private static func text(_ value: JSONValue) -> String { value.serialized(.python).shortened }
+  static func text(_ value: JSONValue) -> String { value.serialized(.python).shortened }
 }

@@ -1,19 +1,32 @@
-// What a low-rank path is made like: rank, scale, dropout and the first values of A.
+// What a low-rank path is made like: rank, scale, dropout and the first values of its factors.
 
 import LoRATensor
 
-/// How A starts; B always starts at 0.
+/// How the factors start; B starts at 0 unless the case says otherwise.
 public enum LoRAInitialization: Sendable, Hashable {
   /// A ~ N(0, deviation²): the textbook, with 0.02.
   case normal(deviation: Float)
-  /// A ~ U(−1/√in, 1/√in): PEFT's default (Kaiming uniform with a = √5).
+  /// A ~ U(−1/√in, 1/√in): PEFT's default, `true` (Kaiming uniform with a = √5).
   case kaimingUniform
+  /// A ~ N(0, 1/r²): PEFT's `gaussian`.
+  case gaussian
+  /// A as `kaimingUniform`, B ~ U(−1/√r, 1/√r): PEFT's `false`; the layer is changed from the start.
+  case uniformBoth
+  /// A and B of orthogonal halves with B·A ≈ 0; r is even. Source: PEFT's `orthogonal`.
+  case orthogonal
+  /// The r largest singular directions of W, taken out of W: Meng et al. 2024 (2404.02948).
+  /// With `iterations` they are found by a randomised method of that many steps.
+  case pissa(iterations: Int?)
+  /// The first r columns of W's QR, taken out of W: Büyükakyüz 2024 (2406.01775).
+  case olora
 
   func makeA(rank: Int, inFeatures: Int, random: inout Random) -> Tensor {
     switch self {
     case .normal(let deviation):
       return random.normal([rank, inFeatures], deviation: deviation)
-    case .kaimingUniform:
+    case .gaussian:
+      return random.normal([rank, inFeatures], deviation: 1 / Float(rank))
+    case .kaimingUniform, .uniformBoth, .orthogonal, .pissa, .olora:
       let bound = 1 / Float(inFeatures).squareRoot()
       return random.uniform([rank, inFeatures], low: -bound, high: bound)
     }
@@ -24,26 +37,40 @@ public enum LoRAInitialization: Sendable, Hashable {
 public struct LoRALinearConfiguration: Sendable, Hashable {
   /// r, at least 1.
   public var rank: Int
-  /// The scale is alpha/r; unset, it is 1.
+  /// The scale is alpha/r, or alpha/√r; unset, it is 1.
   public var alpha: Float?
   /// The probability of dropping an element of A's input while training, in [0, 1).
   public var dropout: Float
-  /// The first values of A.
+  /// The first values of the factors.
   public var initialization: LoRAInitialization
+  /// Whether the scale is alpha/√r: rsLoRA.
+  public var isRankStabilized: Bool
+  /// Whether the rows of W + s·B·A get trained lengths: DoRA.
+  public var usesDoRA: Bool
+  /// Whether B has a bias.
+  public var hasBiasOfB: Bool
 
   /// A configuration; `validate()` tells whether it can be.
   public init(
     rank: Int, alpha: Float? = nil, dropout: Float = 0,
-    initialization: LoRAInitialization = .normal(deviation: 0.02)
+    initialization: LoRAInitialization = .normal(deviation: 0.02),
+    isRankStabilized: Bool = false, usesDoRA: Bool = false, hasBiasOfB: Bool = false
   ) {
     self.rank = rank
     self.alpha = alpha
     self.dropout = dropout
     self.initialization = initialization
+    self.isRankStabilized = isRankStabilized
+    self.usesDoRA = usesDoRA
+    self.hasBiasOfB = hasBiasOfB
   }
 
-  /// s = alpha/r, or 1 with alpha unset.
-  public var scale: Float { alpha.map { $0 / Float(rank) } ?? 1 }
+  /// s = alpha/r (rsLoRA: alpha/√r), or 1 with alpha unset.
+  public var scale: Float {
+    guard let alpha else { return 1 }
+    return isRankStabilized
+      ? Float(Double(alpha) / Double(rank).squareRoot()) : alpha / Float(rank)
+  }
 
   /// - Throws: `LoRAConfigurationError` naming the first value that cannot be.
   public func validate() throws {
