@@ -7,11 +7,7 @@ import LoRATensor
 
 /// The factors of every targeted layer, float32, sharing no bytes with the file.
 struct AdapterFactors {
-  private var pairs: [String: (a: Tensor, b: Tensor)] = [:]
-  private(set) var areWithoutEffect = true
-
-  /// A and B of the layer at a path.
-  subscript(path: String) -> (a: Tensor, b: Tensor)? { pairs[path] }
+  private var tensors: [String: [AdapterFile.Factor: Tensor]] = [:]
 
   /// Takes every tensor out of the file.
   ///
@@ -23,13 +19,21 @@ struct AdapterFactors {
     var matching = AdapterMatching(file: file, selection: selection, map: map)
     try matching.check()
     for target in selection.layers {
-      let a = try Self.tensor(matching.tensorName(target.path, .a), in: file)
-      let b = try Self.tensor(matching.tensorName(target.path, .b), in: file)
-      if target.pair.scale != 0, b.elements.contains(where: { $0 != 0 }) {
-        areWithoutEffect = false
+      for factor in AdapterFile.Factor.all(of: target.pair) {
+        tensors[target.path, default: [:]][factor] = try Self.tensor(
+          matching.tensorName(target.path, factor), in: file)
       }
-      pairs[target.path] = (a, b)
     }
+  }
+
+  /// The pair of a layer.
+  func pair(of target: TargetedLayer, isTrainable: Bool) -> LowRankPair? {
+    guard let found = tensors[target.path], let a = found[.a], let b = found[.b] else { return nil }
+    func parameter(_ tensor: Tensor) -> Parameter { Parameter(tensor, isTrainable: isTrainable) }
+    return LowRankPair(
+      a: parameter(a), b: parameter(b), scale: target.pair.scale,
+      dropout: isTrainable ? target.pair.dropout : 0, bias: found[.bias].map(parameter),
+      magnitude: found[.magnitude].map(parameter))
   }
 
   static func tensor(_ name: String, in file: SafeTensorsFile) throws -> Tensor {
@@ -78,9 +82,9 @@ private struct AdapterMatching {
     let sites = Dictionary(
       map.sites.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     let targeted = Dictionary(
-      selection.layers.map { ($0.path, $0.pair.rank) }, uniquingKeysWith: { first, _ in first })
-    for info in file.tensors { check(info, sites: sites, ranks: targeted) }
-    for target in selection.layers { checkComplete(target.site) }
+      selection.layers.map { ($0.path, $0.pair) }, uniquingKeysWith: { first, _ in first })
+    for info in file.tensors { check(info, sites: sites, pairs: targeted) }
+    for target in selection.layers { checkComplete(target) }
     guard let first = problems.first else { return }
     var text = problems.map(\.text).joined(separator: "; ")
     if problemCount > problems.count { text += "; and \(problemCount - problems.count) more" }
@@ -96,7 +100,7 @@ private struct AdapterMatching {
   }
 
   private mutating func check(
-    _ info: SafeTensorsInfo, sites: [String: ModuleSite], ranks: [String: Int]
+    _ info: SafeTensorsInfo, sites: [String: ModuleSite], pairs: [String: LoRALinearConfiguration]
   ) {
     let shown = "the tensor \(info.name.shortened)"
     guard let (path, factor) = AdapterFile.parse(info.name) else {
@@ -112,10 +116,18 @@ private struct AdapterMatching {
         (near.map { "the nearest is \($0); " } ?? "") + "was the adapter made for another model?")
       return
     }
-    guard let rank = ranks[path], let layer = site.linear else {
+    guard let pair = pairs[path], let layer = site.linear else {
       report(
         "\(shown) is for a layer that target_modules does not name",
         "add the layer to target_modules, or save the adapter again")
+      return
+    }
+    guard AdapterFile.Factor.all(of: pair).contains(factor) else {
+      let (feature, key) =
+        factor == .magnitude ? ("belongs to DoRA", "use_dora") : ("is a bias of B", "lora_bias")
+      report(
+        "\(shown) \(feature), but \(key) is not set",
+        "write true for \(key) in adapter_config.json, or save the adapter again")
       return
     }
     if let other = found[path]?[factor] {
@@ -123,7 +135,9 @@ private struct AdapterMatching {
       return
     }
     found[path, default: [:]][factor] = info.name
-    let expected: Shape = factor == .a ? [rank, layer.inFeatures] : [layer.outFeatures, rank]
+    let rank = pair.rank
+    let expected = factor.shape(
+      rank: rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures)
     let isTransposed = info.shape.dimensions == expected.dimensions.reversed()
     guard info.shape == expected else {
       report(
@@ -141,10 +155,10 @@ private struct AdapterMatching {
     }
   }
 
-  private mutating func checkComplete(_ site: ModuleSite) {
-    let missing = AdapterFile.Factor.allCases.filter { found[site.path]?[$0] == nil }
+  private mutating func checkComplete(_ target: TargetedLayer) {
+    let missing = AdapterFile.Factor.all(of: target.pair).filter { found[target.path]?[$0] == nil }
     guard !missing.isEmpty else { return }
-    let names = missing.map { AdapterFile.tensorName(site.path, $0) }
+    let names = missing.map { AdapterFile.tensorName(target.path, $0) }
     report(
       "the tensor\(names.count > 1 ? "s" : "") \(names.joined(separator: " and ")) "
         + (names.count > 1 ? "are" : "is") + " missing",

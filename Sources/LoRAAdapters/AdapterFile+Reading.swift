@@ -45,21 +45,20 @@ extension Module {
     let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.contains(".lora_") }
     freeze()
     for (_, parameter) in trainable { parameter.isTrainable = true }
+    let isEnabled = areAdaptersEnabled
+    var hasEffect = false
     for target in selection.layers {
-      guard let (a, b) = factors[target.path], let layer = target.site.makeAdapted() else {
-        continue
-      }
-      layer.add(
-        name,
-        LowRankPair(
-          a: Parameter(a, isTrainable: isTrainable), b: Parameter(b, isTrainable: isTrainable),
-          scale: target.pair.scale, dropout: isTrainable ? target.pair.dropout : 0))
+      guard let pair = factors.pair(of: target, isTrainable: isTrainable),
+        let layer = target.site.makeAdapted(isEnabled: isEnabled)
+      else { continue }
+      hasEffect = hasEffect || pair.hasEffect(beside: layer.base)
+      layer.add(name, pair)
     }
     ModuleMap(self).numberDropoutStreams()
     var warnings = selection.unmatched.map {
       "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
     }
-    if factors.areWithoutEffect {
+    if !hasEffect {
       warnings.append(
         "every lora_B of the adapter, or its scale, is 0: it changes nothing, as before training")
     }

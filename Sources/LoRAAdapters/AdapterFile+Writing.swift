@@ -9,7 +9,8 @@ extension Module {
   /// Writes an adapter as a folder that PEFT reads: `adapter_model.safetensors` (float32) and
   /// `adapter_config.json`.
   ///
-  /// The folder is made if need be; earlier files of these names are replaced, each in one step.
+  /// PiSSA and OLoRA are written as the plain difference of twice the rank, so that reading the
+  /// adapter never changes a base. The folder is made if need be; earlier files of these names are replaced, each in one step.
   /// - Parameter configuration: what the adapter was added with.
   /// - Throws: `AdapterError` where the model has no such adapter, or one of another configuration,
   ///   or a factor is not finite; `OutputFileError` where a file cannot be written.
@@ -24,8 +25,8 @@ extension Module {
 
     var writer = SafeTensorsWriter()
     for (path, pair) in pairs {
-      for (factor, parameter) in [(AdapterFile.Factor.a, pair.a), (.b, pair.b)] {
-        let values = parameter.value.converted(to: .float32)
+      for (factor, tensor) in pair.plain.tensors {
+        let values = tensor.converted(to: .float32)
         let tensorName = AdapterFile.tensorName(path, factor)
         if let (index, value) = values.firstNotFinite {
           throw AdapterError(
@@ -45,6 +46,14 @@ extension Module {
     try AtomicFile.write(
       PEFTConfiguration.text(of: written),
       to: AdapterFile.path(directory, AdapterFile.configurationName))
+  }
+}
+
+extension LowRankPair {
+  /// What is written of the pair.
+  fileprivate var tensors: [(factor: AdapterFile.Factor, tensor: Tensor)] {
+    [(.a, a.value), (.b, b.value)] + (bias.map { [(.bias, $0.value)] } ?? [])
+      + (magnitude.map { [(.magnitude, $0.value)] } ?? [])
   }
 }
 

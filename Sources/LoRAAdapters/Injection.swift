@@ -19,11 +19,12 @@ public struct AdapterSummary: Sendable, Hashable {
 extension Module {
   /// Puts low-rank pairs named `name` beside every targeted linear layer, and freezes the rest.
   ///
-  /// B starts at 0, so the model computes what it did before, bit for bit. A is drawn layer by layer
-  /// in the order of the model: the same seed gives the same adapter. A layer that has pairs of
-  /// another adapter keeps them, frozen.
+  /// B starts at 0, so the model computes what it did before, bit for bit (with other initialisations
+  /// up to rounding). A is drawn layer by layer in the order of the model: the same seed gives the
+  /// same adapter. The adapter is active at once, beside those that are; a layer that has pairs of
+  /// other adapters keeps them, frozen.
   /// - Throws: `LoRAConfigurationError`; `AdapterError` for a name that is taken or a target that
-  ///   matches nothing. The model is then as before.
+  ///   matches nothing, or weights that hold NaN. The model is then as before.
   @discardableResult
   public func addAdapter(
     _ name: String, _ configuration: LoRAConfiguration, seed: UInt64
@@ -35,11 +36,12 @@ extension Module {
     let selection = try map.select(configuration)
     guard selection.unmatched.isEmpty else { throw map.noMatch(selection.unmatched) }
 
-    freeze()
     var random = Random(seed: seed)
-    for target in selection.layers {
-      guard let layer = target.site.makeAdapted() else { continue }
-      try layer.add(name, configuration: target.pair, random: &random)
+    let pairs = try selection.layers.map { try $0.makePair(random: &random) }
+    let isEnabled = areAdaptersEnabled
+    freeze()
+    for (target, pair) in zip(selection.layers, pairs) {
+      if let pair { target.site.makeAdapted(isEnabled: isEnabled)?.add(name, pair) }
     }
     ModuleMap(self).numberDropoutStreams()
     return summary(of: name, warnings: selection.warnings)
@@ -51,33 +53,26 @@ extension Module {
     ModuleMap(self).pairs(of: name)
   }
 
-  /// The names of the adapters in the model.
-  public var adapterNames: [String] { ModuleMap(self).adapterNames }
-
-  /// Lets an adapter take part in what the model computes, or not.
-  ///
-  /// - Throws: `AdapterError` where the model has no such adapter.
-  public func setAdapterEnabled(_ name: String, _ isEnabled: Bool) throws {
-    let map = ModuleMap(self)
-    try map.checkKnownName(name)
-    for layer in map.sites.compactMap(\.adapted)
-    where layer.pairs.contains(where: { $0.name == name }) {
-      if isEnabled {
-        layer.activeAdapters.insert(name)
-      } else {
-        layer.activeAdapters.remove(name)
-      }
-    }
-  }
-
   func summary(of name: String, warnings: [String]) -> AdapterSummary {
     let pairs = adapterPairs(name)
-    let parameters = pairs.flatMap { [$0.pair.a, $0.pair.b] }
+    let parameters = pairs.flatMap { $0.pair.parameters(of: name).map(\.parameter) }
     return AdapterSummary(
       modulePaths: pairs.map(\.path),
       parameterCount: parameters.reduce(0) { $0 + $1.value.count },
       trainableParameterCount: parameters.reduce(0) { $0 + ($1.isTrainable ? $1.value.count : 0) },
       warnings: warnings)
+  }
+}
+
+extension TargetedLayer {
+  /// A new pair beside the layer's base.
+  fileprivate func makePair(random: inout Random) throws -> LowRankPair? {
+    guard let base = site.adapted?.base ?? site.linear else { return nil }
+    do {
+      return try LowRankPair(pair, beside: base, random: &random)
+    } catch let error as LinearAlgebraError {
+      throw AdapterError(message: "\(path): \(error.message)", hint: error.hint)
+    }
   }
 }
 
@@ -103,10 +98,6 @@ extension LoRAConfiguration {
   /// - Throws: `AdapterError` naming what a configuration may say and this version does not compute.
   func checkSupported() throws {
     let missing: [(Bool, String)] = [
-      (usesDoRA, "DoRA"), (hasBiasOfB, "a bias of B (lora_bias)"),
-      (initialization == .uniformBoth, "the initialisation \"false\""),
-      (initialization == .orthogonal, "the initialisation \"orthogonal\""),
-      (initialization.movesBase, "an initialisation from the weights (PiSSA, OLoRA)"),
       (biases != .none, "training of biases"), (!modulesToSave.isEmpty, "modules_to_save"),
       (!trainedTokens.isEmpty, "trained tokens"),
     ]
@@ -114,15 +105,5 @@ extension LoRAConfiguration {
     throw AdapterError(
       message: "\(feature) is not supported by this version",
       hint: "train without it, or wait for a later version")
-  }
-}
-
-extension LoRAInitialization {
-  /// Whether a part of the base weights moves into the factors.
-  var movesBase: Bool {
-    switch self {
-    case .pissa, .olora: true
-    case .normal, .kaimingUniform, .gaussian, .uniformBoth, .orthogonal: false
-    }
   }
 }

@@ -21,10 +21,11 @@ struct ModuleSite {
   var isOutputEmbedding: Bool { path.isSelected(by: "lm_head") }
 
   /// The adapted layer here, put in the place of the plain one if need be.
-  func makeAdapted() -> LoRALinear? {
+  func makeAdapted(isEnabled: Bool = true) -> LoRALinear? {
     if let adapted { return adapted }
     guard let replace = child.replace, let linear else { return nil }
     let layer = LoRALinear(base: linear)
+    layer.isEnabled = isEnabled
     replace(layer)
     return layer
   }

@@ -48,7 +48,7 @@ extension ModuleMap {
       result.alphaPattern = try disjointPattern(
         selected.map { ($0.path, $0.pair.alpha ?? Float($0.pair.rank)) }, default: alpha)
     }
-    return result
+    return configuration.initialization.movesBase ? result.asPlainDifference : result
   }
 
   /// Keys of which no two match the same layer, for the layers whose value is not the default.
@@ -62,5 +62,19 @@ extension ModuleMap {
       entries += names.map { ($0.escapedForPattern, value) }
     }
     return ModulePatterns(entries)
+  }
+}
+
+extension LoRAConfiguration {
+  /// The configuration of the pairs [A; A₀], [B, −B₀] of twice the rank, whose scale is the same.
+  fileprivate var asPlainDifference: LoRAConfiguration {
+    let factor: Float = isRankStabilized ? Float(2).squareRoot() : 2
+    var result = self
+    result.rank *= 2
+    result.alpha = alpha.map { $0 * factor }
+    result.rankPattern = ModulePatterns(rankPattern.entries.map { ($0.key, $0.value * 2) })
+    result.alphaPattern = ModulePatterns(alphaPattern.entries.map { ($0.key, $0.value * factor) })
+    result.initialization = .kaimingUniform
+    return result
   }
 }

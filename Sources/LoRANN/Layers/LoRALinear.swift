@@ -5,32 +5,10 @@
 // W (out, in) and b (out) stay as they are; A (r, in) and B (out, r) are trained. B starts at 0, so
 // a new layer computes exactly what the plain one computes. Dropout acts on the input of A alone.
 // The products and their gradients are one fused operation: see LoRATensor/Ops/Linear.swift.
+// Variants (DoRA, PiSSA, a bias of B) are what a pair makes of itself: see LowRankPair.swift.
 // Source: Hu et al. 2021 (arXiv 2106.09685); the textbook's class LoRALinear(nn.Linear).
 
 public import LoRATensor
-
-/// One named low-rank path: A (r, in) and B (out, r), in PEFT's orientation.
-public final class LowRankPair {
-  /// A, [r, in]: from the input to the r inner features.
-  public let a: Parameter
-  /// B, [out, r]: from the inner features to the output.
-  public let b: Parameter
-  /// s, what B·A is multiplied by.
-  public var scale: Float
-  /// The probability with which an element of A's input is dropped in training, in [0, 1).
-  public var dropout: Float
-
-  /// A pair from its factors.
-  public init(a: Parameter, b: Parameter, scale: Float, dropout: Float = 0) {
-    self.a = a
-    self.b = b
-    self.scale = scale
-    self.dropout = dropout
-  }
-
-  /// r.
-  public var rank: Int { a.value.shape[0] }
-}
 
 /// A linear layer (any: dense, quantised) with named low-rank paths.
 public final class LoRALinear: LinearLayer {
@@ -40,6 +18,8 @@ public final class LoRALinear: LinearLayer {
   public private(set) var pairs: [(name: String, pair: LowRankPair)] = []
   /// The adapters that take part; all that were added, unless changed.
   public var activeAdapters: Set<String> = []
+  /// Whether any adapter takes part: false leaves the base alone, whatever is active.
+  public var isEnabled = true
 
   private var isTraining = true
   private var dropoutStream = DropoutStream()
@@ -68,14 +48,7 @@ public final class LoRALinear: LinearLayer {
   public func add(
     _ name: String, configuration: LoRALinearConfiguration, random: inout Random
   ) throws {
-    try configuration.validate()
-    let a = configuration.initialization.makeA(
-      rank: configuration.rank, inFeatures: inFeatures, random: &random)
-    add(
-      name,
-      LowRankPair(
-        a: Parameter(a), b: Parameter(.zeros([outFeatures, configuration.rank])),
-        scale: configuration.scale, dropout: configuration.dropout))
+    add(name, try LowRankPair(configuration, beside: base, random: &random))
   }
 
   /// Adds a pair with given factors.
@@ -91,6 +64,22 @@ public final class LoRALinear: LinearLayer {
     activeAdapters.insert(name)
   }
 
+  /// Takes an adapter's pair away.
+  public func remove(_ name: String) {
+    pairs.removeAll { $0.name == name }
+    activeAdapters.remove(name)
+  }
+
+  /// Gives an adapter's pair another name, which no other pair has.
+  public func rename(_ name: String, to newName: String) {
+    guard let index = pairs.firstIndex(where: { $0.name == name }), name != newName else { return }
+    precondition(
+      !pairs.contains { $0.name == newName },
+      "LoRALinear: the adapter \"\(newName)\" is there already")
+    pairs[index].name = newName
+    if activeAdapters.remove(name) != nil { activeAdapters.insert(newName) }
+  }
+
   /// Tells this layer's dropout masks from those of the network's other layers.
   package func setDropoutStream(_ index: UInt32) { dropoutStream.index = index }
 
@@ -98,9 +87,7 @@ public final class LoRALinear: LinearLayer {
   public var outFeatures: Int { base.outFeatures }
 
   public var parameters: [(name: String, parameter: Parameter)] {
-    pairs.flatMap { name, pair in
-      [("lora_A.\(name).weight", pair.a), ("lora_B.\(name).weight", pair.b)]
-    }
+    pairs.flatMap { name, pair in pair.parameters(of: name) }
   }
 
   public var children: [ModuleChild] { [ModuleChild("base_layer", base)] }
@@ -112,11 +99,17 @@ public final class LoRALinear: LinearLayer {
 
   public var operand: LinearOperand {
     var operand = base.operand
-    for (name, pair) in pairs where activeAdapters.contains(name) {
+    for (name, pair) in pairs {
+      guard let rows = rows(of: name) else { continue }
       let mask = isTraining && pair.dropout > 0 ? dropoutStream.mask(pair.dropout) : nil
-      operand.pairs.append(
-        LowRankOperand(a: pair.a.tensor, b: pair.b.tensor, scale: pair.scale, dropout: mask))
+      pair.extend(&operand, weight: base.operand.weight, dropout: mask, rows: rows)
     }
     return operand
+  }
+
+  /// The rows that an adapter acts on: nil where it takes no part, nil inside for all rows.
+  private func rows(of name: String) -> [Range<Int>]?? {
+    if let choice = AdapterRows.current { return choice.rows(of: name) }
+    return isEnabled && activeAdapters.contains(name) ? .some(nil) : nil
   }
 }

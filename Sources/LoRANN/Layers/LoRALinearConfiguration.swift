@@ -19,18 +19,6 @@ public enum LoRAInitialization: Sendable, Hashable {
   case pissa(iterations: Int?)
   /// The first r columns of W's QR, taken out of W: Büyükakyüz 2024 (2406.01775).
   case olora
-
-  func makeA(rank: Int, inFeatures: Int, random: inout Random) -> Tensor {
-    switch self {
-    case .normal(let deviation):
-      return random.normal([rank, inFeatures], deviation: deviation)
-    case .gaussian:
-      return random.normal([rank, inFeatures], deviation: 1 / Float(rank))
-    case .kaimingUniform, .uniformBoth, .orthogonal, .pissa, .olora:
-      let bound = 1 / Float(inFeatures).squareRoot()
-      return random.uniform([rank, inFeatures], low: -bound, high: bound)
-    }
-  }
 }
 
 /// The configuration of one low-rank path; the defaults are the textbook's.
@@ -92,6 +80,38 @@ public struct LoRALinearConfiguration: Sendable, Hashable {
       throw LoRAConfigurationError(
         message: "the standard deviation of A's initialisation is \(deviation)",
         hint: "the textbook's is 0.02")
+    }
+    if case .orthogonal = initialization, rank % 2 != 0 {
+      throw LoRAConfigurationError(
+        message: "rank is \(rank), but the orthogonal initialisation needs an even one",
+        hint: "take \(rank + 1), or another initialisation")
+    }
+    if case .pissa(let iterations?) = initialization, iterations < 0 {
+      throw LoRAConfigurationError(
+        message: "PiSSA with \(iterations) iterations", hint: "4 is enough for most weights")
+    }
+    if initialization.movesBase, scale == 0 || !scale.isFinite {
+      throw LoRAConfigurationError(
+        message: "the scale is \(scale), but PiSSA and OLoRA divide the weights by it",
+        hint: "give an alpha that is not 0")
+    }
+    if case .pissa = initialization, scale < 0 {
+      throw LoRAConfigurationError(
+        message: "the scale is \(scale), but PiSSA takes its root", hint: "give a positive alpha")
+    }
+    if usesDoRA, initialization.movesBase {
+      throw LoRAConfigurationError(
+        message: "DoRA and an initialisation from the weights (PiSSA, OLoRA) exclude each other",
+        hint: "choose one of them")
+    }
+    if usesDoRA, hasBiasOfB {
+      throw LoRAConfigurationError(
+        message: "DoRA and a bias of B exclude each other", hint: "choose one of them")
+    }
+    if hasBiasOfB, initialization.movesBase || initialization == .orthogonal {
+      throw LoRAConfigurationError(
+        message: "a bias of B goes with B = 0 at the start, not with this initialisation",
+        hint: "take kaiming-uniform")
     }
   }
 

@@ -3,6 +3,20 @@
 import CLoRAKernels
 public import LoRATensor
 
+/// How an optimizer treats one parameter differently.
+public struct ParameterVariation: Sendable, Hashable {
+  /// What the learning rate is multiplied by.
+  public var rateFactor: Float
+  /// The decay in place of the optimizer's.
+  public var weightDecay: Float?
+
+  /// A variation; by default there is none.
+  public init(rateFactor: Float = 1, weightDecay: Float? = nil) {
+    self.rateFactor = rateFactor
+    self.weightDecay = weightDecay
+  }
+}
+
 /// AdamW (Loshchilov & Hutter 2019), step for step what `torch.optim.AdamW` does.
 ///
 ///   m ← β₁m + (1−β₁)g,  v ← β₂v + (1−β₂)g²
@@ -18,17 +32,26 @@ public final class AdamW {
   public let weightDecay: Float
   /// The parameters, in the order in which gradients are given.
   public let parameters: [Parameter]
+  /// What is different for each of them; empty: nothing.
+  public let variations: [ParameterVariation]
 
   package private(set) var firstMoments: [Tensor]
   package private(set) var secondMoments: [Tensor]
   package private(set) var stepCount = 0
 
   /// An optimizer with moments 0.
+  ///
+  /// - Parameter variations: other rates and decays, one entry per parameter, for instance those of
+  ///   LoRA+; empty for none.
   public init(
     _ parameters: [Parameter], learningRate: Float, betas: (Float, Float) = (0.9, 0.999),
-    epsilon: Float = 1e-8, weightDecay: Float = 0.01
+    epsilon: Float = 1e-8, weightDecay: Float = 0.01, variations: [ParameterVariation] = []
   ) {
+    precondition(
+      variations.isEmpty || variations.count == parameters.count,
+      "AdamW: \(variations.count) variations for \(parameters.count) parameters")
     self.parameters = parameters
+    self.variations = variations
     self.learningRate = learningRate
     self.betas = betas
     self.epsilon = epsilon
@@ -56,6 +79,10 @@ public final class AdamW {
     options.gradient_scale = gradientScale
     for (index, parameter) in parameters.enumerated() {
       let gradient = gradients[index]
+      if !variations.isEmpty {
+        options.learning_rate = learningRate * variations[index].rateFactor
+        options.weight_decay = variations[index].weightDecay ?? weightDecay
+      }
       precondition(
         gradient.shape == parameter.value.shape,
         "AdamW: a gradient of shape \(gradient.shape) for a parameter of shape "

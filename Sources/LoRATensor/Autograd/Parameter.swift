@@ -5,13 +5,22 @@
 /// Read it through `tensor`: under `valueAndGradient(of:)` that is where the tape begins.
 public final class Parameter {
   /// The present value, without a place on any tape.
-  public package(set) var value: Tensor
+  public package(set) var value: Tensor {
+    get { stored }
+    set {
+      stored = newValue
+      version &+= 1
+    }
+  }
+  /// Counts the changes of the value, for what is derived from it and kept.
+  package private(set) var version: UInt64 = 0
+  private var stored: Tensor
   /// Whether training changes it; a frozen parameter costs no gradient.
   public var isTrainable: Bool
 
   /// A parameter with an initial value.
   public init(_ value: Tensor, isTrainable: Bool = true) {
-    self.value = value.detached
+    stored = value.detached
     self.isTrainable = isTrainable
   }
 
@@ -23,9 +32,10 @@ public final class Parameter {
     self.value = value.detached
   }
 
-  /// Copies the value if anyone else shares its bytes, so that they may be changed in place.
+  /// Copies the value if anyone else shares its bytes: they are about to be changed in place.
   package func makeUnique() {
-    if !value.isUniquelyReferenced() { value = value.copied() }
+    if !stored.isUniquelyReferenced() { stored = stored.copied() }
+    version &+= 1
   }
 
   /// The value, connected to the tape that records this parameter, if one does.

@@ -57,7 +57,7 @@ extension Tensor {
     let count = min(rank ?? most, most)
     let isWhole = count * 4 > most || most <= 32
     guard
-      var (u, s, v) = isWhole
+      case (var u, let s, var v)? = isWhole
         ? LAPACK.singularValues(matrix) : Self.fewSingularValues(matrix, count: count)
     else { throw LinearAlgebraError.notFinite(shape) }
     for column in 0..<count {

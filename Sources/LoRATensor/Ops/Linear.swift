@@ -21,12 +21,21 @@ public struct LowRankOperand {
   package var b: Tensor  // [out, r], float32
   package var scale: Float
   package var dropout: DropoutMask?
+  package var magnitude: MagnitudeOperand?  // DoRA: see WeightDecomposed.swift
+  package var rows: [Range<Int>]?  // the rows of X that it acts on, ascending; nil: all
+  package var bias: Tensor?  // [out], added to these rows; a bias of all rows is the layer's
 
-  package init(a: Tensor, b: Tensor, scale: Float, dropout: DropoutMask? = nil) {
+  package init(
+    a: Tensor, b: Tensor, scale: Float, dropout: DropoutMask? = nil,
+    magnitude: MagnitudeOperand? = nil, rows: [Range<Int>]? = nil, bias: Tensor? = nil
+  ) {
     self.a = a
     self.b = b
     self.scale = scale
     self.dropout = dropout
+    self.magnitude = magnitude
+    self.rows = rows
+    self.bias = bias
   }
 
   var rank: Int { a.shape[0] }
@@ -43,6 +52,8 @@ public struct LinearOperand {
     self.bias = bias
     self.pairs = pairs
   }
+
+  var isComposed: Bool { pairs.contains { $0.magnitude != nil || $0.bias != nil } }
 
   var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) + pairs.flatMap { [$0.a, $0.b] } }
 }
@@ -74,6 +85,9 @@ package func linear(
   }
   precondition(
     residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
+  if layers.contains(where: \.isComposed) {
+    return weightDecomposedLinear(input, layers, residual: residual)
+  }
 
   let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])
   let keeps = Tape.records(recorded)

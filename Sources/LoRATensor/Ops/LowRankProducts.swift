@@ -53,6 +53,14 @@ struct LowRankProducts {
         Matrix(mask.applied(to: x)), Matrix(stackedA.rows(pair.columns)), transposeB: true,
         into: p(of: pair))
     }
+    clearUnselectedRows(of: products)
+  }
+
+  /// A pair that acts on some rows has P = 0 and G = 0 at the others.
+  private func clearUnselectedRows(of tensor: Tensor) {
+    for pair in pairs {
+      if let rows = pair.operand.rows { tensor.clearRows(outside: rows, columns: pair.columns) }
+    }
   }
 
   /// P of one pair, [T, r].
@@ -75,6 +83,7 @@ struct LowRankProducts {
       lk_axpy(pair.operand.scale, unscaled.floats, sum.floats, sum.count)
       gradients.set(sum, for: pair.operand.b)
     }
+    clearUnselectedRows(of: g)
     var written = false
     if sharedRank > 0 {
       let shared = 0..<sharedRank

@@ -1,0 +1,130 @@
+// Several adapters on one model: which are there, which act, which are trained.
+
+import LoRAJSON
+public import LoRANN
+import LoRATensor
+
+extension Module {
+  /// The names of the adapters in the model, in the order of their first layer.
+  public var adapterNames: [String] { ModuleMap(self).adapterNames }
+
+  /// The adapters that take part in what the model computes; their sum, if several.
+  ///
+  /// They stay chosen while adapters are switched off as a whole.
+  public var activeAdapterNames: [String] {
+    let map = ModuleMap(self)
+    let active = map.adaptedLayers.reduce(into: Set<String>()) { $0.formUnion($1.activeAdapters) }
+    return map.adapterNames.filter(active.contains)
+  }
+
+  /// Lets these adapters take part, and no others; which of them are trained does not change.
+  ///
+  /// - Throws: `AdapterError` naming the adapters there are, where one is unknown.
+  public func activateAdapters(_ names: [String]) throws {
+    let map = ModuleMap(self)
+    for name in names { try map.checkKnownName(name) }
+    for layer in map.adaptedLayers {
+      layer.activeAdapters = Set(layer.pairs.map(\.name)).intersection(names)
+    }
+  }
+
+  /// Lets an adapter take part in what the model computes, or not; the others stay as they are.
+  ///
+  /// - Throws: `AdapterError` where the model has no such adapter.
+  public func setAdapterEnabled(_ name: String, _ isEnabled: Bool) throws {
+    let map = ModuleMap(self)
+    try map.checkKnownName(name)
+    for layer in map.layers(with: name) {
+      if isEnabled {
+        layer.activeAdapters.insert(name)
+      } else {
+        layer.activeAdapters.remove(name)
+      }
+    }
+  }
+
+  /// Trains these adapters and nothing else; the others are frozen, and act as before.
+  ///
+  /// - Throws: `AdapterError` where one is unknown, or does not take part: it would not learn.
+  public func trainAdapters(_ names: [String]) throws {
+    let map = ModuleMap(self)
+    for name in names { try map.checkKnownName(name) }
+    let active = activeAdapterNames
+    if let idle = names.first(where: { !active.contains($0) }) {
+      throw AdapterError(
+        message: "the adapter \"\(idle)\" is not active, so it would not learn",
+        hint: "activate it first; active "
+          + (active.isEmpty ? "is none" : "are " + active.map { "\"\($0)\"" }.listed()))
+    }
+    freeze()
+    for (name, pair) in map.adaptedLayers.flatMap(\.pairs) where names.contains(name) {
+      for (_, parameter) in pair.parameters(of: name) { parameter.isTrainable = true }
+    }
+  }
+
+  /// Switches all adapters off, or those that are active on again.
+  public func setAdaptersEnabled(_ isEnabled: Bool) {
+    for layer in ModuleMap(self).adaptedLayers { layer.isEnabled = isEnabled }
+  }
+
+  /// Whether the active adapters take part; false after `setAdaptersEnabled(false)`.
+  public var areAdaptersEnabled: Bool { ModuleMap(self).adaptedLayers.allSatisfy(\.isEnabled) }
+
+  /// Runs `body` with the model as it is without adapters, bit for bit. Nothing in the model is
+  /// changed for that; it applies to what `body` computes itself, not to other tasks.
+  public func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
+    try AdapterRows.$current.withValue(.base, operation: body)
+  }
+
+  /// Takes an adapter out of the model; a layer without another one is the plain layer again.
+  ///
+  /// If it was the only active one, the first of the others by name becomes active, as in PEFT.
+  /// - Throws: `AdapterError` where the model has no such adapter.
+  public func removeAdapter(_ name: String) throws {
+    let map = ModuleMap(self)
+    try map.checkKnownName(name)
+    for site in map.sites {
+      guard let layer = site.adapted, layer.pairs.contains(where: { $0.name == name }) else {
+        continue
+      }
+      layer.remove(name)
+      if layer.pairs.isEmpty { site.child.replace?(layer.base) }
+    }
+    if activeAdapterNames.isEmpty, let next = adapterNames.min() {
+      try activateAdapters([next])
+    }
+  }
+
+  /// Gives an adapter another name; it stays active and trainable as it was.
+  ///
+  /// - Throws: `AdapterError` where there is no such adapter, or the new name cannot be.
+  public func renameAdapter(_ name: String, to newName: String) throws {
+    let map = ModuleMap(self)
+    try map.checkKnownName(name)
+    guard name != newName else { return }
+    try map.checkNewName(newName)
+    for layer in map.layers(with: name) { layer.rename(name, to: newName) }
+  }
+
+  /// Checks a choice of adapters, one or none (nil) for each sequence of a batch.
+  ///
+  /// - Throws: `AdapterError` where one is unknown or the number is wrong.
+  package func checkChoice(of adapters: [String?], sequences: Int) throws {
+    guard adapters.count == sequences else {
+      throw AdapterError(
+        message: "\(adapters.count) adapters are chosen for \(sequences) sequences",
+        hint: "give one for each, nil for none")
+    }
+    let map = ModuleMap(self)
+    for name in Set(adapters.compactMap { $0 }).sorted() { try map.checkKnownName(name) }
+  }
+}
+
+extension ModuleMap {
+  /// The layers that have pairs.
+  var adaptedLayers: [LoRALinear] { sites.compactMap(\.adapted) }
+
+  fileprivate func layers(with name: String) -> [LoRALinear] {
+    adaptedLayers.filter { layer in layer.pairs.contains { $0.name == name } }
+  }
+}

@@ -1,0 +1,180 @@
+// DoRA: a linear layer whose adapted weight has rows of trained length, composed of the fused
+// operation and a few of its own.
+//
+//   Y = g∘(X·Wᵀ + s·(X·Aᵀ)·Bᵀ) + b,    g = m/n,    n_i = ‖W_i + s·(B·A)_i‖
+//
+// m [out] is trained; n follows A and B but no gradient goes through it. With dropout D in training
+// the low-rank part and its share of the base see D(X):
+//
+//   Y = X·Wᵀ + (g − 1)∘(D(X)·Wᵀ) + g∘s·(D(X)·Aᵀ)·Bᵀ + b
+//
+// Several pairs act one after the other, each on what those before it made. A pair that acts on some
+// rows and has a bias, c, goes this way too: it adds s·c to these rows.
+// Source: Liu et al. 2024 (DoRA, 2402.09353), section 4.3; the dropout rule is PEFT's.
+
+import CLoRAKernels
+
+/// The trained lengths of DoRA, and what makes the rows of W + s·B·A unit vectors.
+package struct MagnitudeOperand {
+  package var magnitude: Tensor  // m, [out], float32
+  package var inverseNorm: Tensor  // 1/n, [out], float32; a constant
+
+  package init(magnitude: Tensor, inverseNorm: Tensor) {
+    self.magnitude = magnitude
+    self.inverseNorm = inverseNorm
+  }
+}
+
+/// `linear` for layers of which some have magnitudes; the others run as one.
+func weightDecomposedLinear(
+  _ input: LinearInput, _ layers: [LinearOperand], residual: Tensor?
+) -> [Tensor] {
+  let x = input.recorded()
+  let plain = layers.filter { !$0.isComposed }
+  var outputs = (plain.isEmpty ? [] : linear(.plain(x), plain))[...]
+  return layers.map { layer in
+    guard layer.isComposed else { return outputs.removeFirst() }
+    let y = weightDecomposed(x, layer)
+    return layer.bias == nil && residual == nil
+      ? y : combined([y] + (residual.map { [$0] } ?? []), bias: layer.bias)
+  }
+}
+
+private func weightDecomposed(_ x: Tensor, _ layer: LinearOperand) -> Tensor {
+  // The pairs before the first magnitude are sums, and its own is too unless it sees another input:
+  // one pass for all of them.
+  var rest = layer.pairs[...]
+  var fused = LinearOperand(weight: layer.weight)
+  while let pair = rest.first, pair.magnitude == nil, pair.bias == nil {
+    fused.pairs.append(rest.removeFirst())
+  }
+  if let pair = rest.first, pair.dropout == nil { fused.pairs.append(pair.product) }
+  var y = linear(.plain(x), [fused])[0]
+  var isIncluded = rest.first?.dropout == nil
+  for pair in rest {
+    let seen = pair.dropout.map { dropout(x, $0) } ?? x
+    let addition = isIncluded ? nil : lowRankProduct(seen, pair)
+    isIncluded = false
+    if pair.magnitude == nil || pair.dropout == nil {
+      y = shifted(scaled(addition.map { combined([y, $0]) } ?? y, by: pair), by: pair)
+    } else if let addition {
+      let base = linear(.plain(seen), [LinearOperand(weight: layer.weight)])[0]
+      let change = combined([scaled(combined([base, addition]), by: pair), base], signs: [1, -1])
+      y = combined([y, change])
+    }
+  }
+  return y
+}
+
+/// s·(X·Aᵀ)·Bᵀ on the rows of a pair.
+private func lowRankProduct(_ x: Tensor, _ pair: LowRankOperand) -> Tensor {
+  let p = linear(.plain(x), [LinearOperand(weight: pair.a)])[0]
+  let b = pair.b * Tensor(pair.scale)
+  return linear(.plain(pair.rows.map { p.keeping($0) } ?? p), [LinearOperand(weight: b)])[0]
+}
+
+/// g∘y on the rows of a pair with a magnitude; others stay.
+///
+/// dY_in = g∘dY, dm = Σ_rows dY∘Y_in / n.
+private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
+  guard let operand = pair.magnitude else { return y }
+  let (magnitude, inverse) = (operand.magnitude, operand.inverseNorm)
+  let ranges = pair.rows ?? [0..<y.shape.rows]
+  let width = y.shape.lastDimension
+  let factor = magnitude.detached * inverse
+  func product(_ t: Tensor) -> Tensor {
+    let wide = t.converted(to: .float32)
+    let result = pair.rows == nil ? Tensor(uninitialized: t.shape) : wide.copied()
+    for range in ranges {
+      let offset = range.lowerBound * width
+      lk_binary(
+        Int32(LK_MULTIPLY), wide.floats + offset, factor.floats, width, result.floats + offset,
+        range.count, width)
+    }
+    return result.converted(to: y.dtype)
+  }
+  return Tape.record(product(y), inputs: [y, magnitude]) { dy, gradients in
+    if gradients.wants(y) { gradients.add(product(dy), to: y) }
+    guard gradients.wants(magnitude) else { return }
+    let sums = Tensor.zeros(magnitude.shape)
+    let wide = y.converted(to: .float32)
+    let upstream = dy.converted(to: .float32)
+    for range in ranges {
+      let products = Tensor(uninitialized: [range.count, width])
+      let offset = range.lowerBound * width
+      lk_binary(
+        Int32(LK_MULTIPLY), wide.floats + offset, upstream.floats + offset, products.count,
+        products.floats, range.count, width)
+      lk_column_sums(LK_F32, products.floats, sums.floats, range.count, width)
+    }
+    gradients.add(sums * inverse, to: magnitude)
+  }
+}
+
+/// y + c on the rows of a pair with a bias, in the bias's own scale.
+private func shifted(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
+  guard let bias = pair.bias else { return y }
+  let ranges = pair.rows ?? [0..<y.shape.rows]
+  let width = y.shape.lastDimension
+  let sum = y.converted(to: .float32).copied()
+  for range in ranges {
+    let rows = sum.floats + range.lowerBound * width
+    lk_add_bias(LK_F32, rows, bias.floats, range.count, width)
+  }
+  return Tape.record(sum.converted(to: y.dtype), inputs: [y, bias]) { dy, gradients in
+    gradients.add(dy, to: y)
+    guard gradients.wants(bias) else { return }
+    let sums = Tensor.zeros(bias.shape)
+    for range in ranges {
+      let rows = dy.rows(range)
+      lk_column_sums(rows.dtype.kernelType, rows.pointer, sums.floats, range.count, width)
+    }
+    gradients.add(sums, to: bias)
+  }
+}
+
+/// Σ sign·t (+ bias), of the last tensor's type: a residual comes last.
+private func combined(_ tensors: [Tensor], signs: [Float]? = nil, bias: Tensor? = nil) -> Tensor {
+  let shape = tensors[0].shape
+  let signs = signs ?? tensors.map { _ in 1 }
+  let sum = Tensor.zeros(shape)
+  for (tensor, sign) in zip(tensors, signs) {
+    let wide = tensor.converted(to: .float32)
+    lk_axpy(sign, wide.floats, sum.floats, sum.count)
+  }
+  if let bias { lk_add_bias(LK_F32, sum.pointer, bias.floats, shape.rows, bias.count) }
+  let type = tensors.last?.dtype ?? .float32
+  return Tape.record(
+    sum.converted(to: type), inputs: tensors + (bias.map { [$0] } ?? [])
+  ) { dy, gradients in
+    for (tensor, sign) in zip(tensors, signs) where gradients.wants(tensor) {
+      gradients.add(sign == 1 ? dy : dy.converted(to: .float32) * Tensor(sign), to: tensor)
+    }
+    guard let bias, gradients.wants(bias) else { return }
+    let sums = Tensor.zeros(bias.shape)
+    lk_column_sums(dy.dtype.kernelType, dy.pointer, sums.floats, dy.shape.rows, bias.count)
+    gradients.add(sums, to: bias)
+  }
+}
+
+extension LowRankOperand {
+  fileprivate var product: LowRankOperand {
+    var pair = self
+    pair.magnitude = nil
+    pair.bias = nil
+    return pair
+  }
+}
+
+extension LinearInput {
+  /// The function's value on the tape.
+  fileprivate func recorded() -> Tensor {
+    switch self {
+    case .plain(let x): x
+    case .normalized(let x, let weight, let epsilon, let dtype):
+      rmsNorm(x, weight: weight, epsilon: epsilon, dtype: dtype)
+    case .gated(let gate, let up, let activation):
+      LoRATensor.gated(gate, up, activation: activation)
+    }
+  }
+}
