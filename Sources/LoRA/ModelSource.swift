@@ -79,10 +79,14 @@ package enum ModelSource {
   }
 
   /// The network with its weights.
-  package func network(computeType: DType) throws -> Llama {
+  ///
+  /// - Parameter asStored: weights stay mapped, for work that touches each of them now and then.
+  package func network(computeType: DType, asStored: Bool = false) throws -> Llama {
     switch self {
-    case .gguf(let file): try Llama(gguf: file, computeType: computeType)
-    case .folder(let folder): try Llama(folder: folder, computeType: computeType)
+    case .gguf(let file):
+      try Llama(gguf: file, computeType: computeType, asStored: asStored)
+    case .folder(let folder):
+      try Llama(folder: folder, computeType: computeType, asStored: asStored)
     }
   }
 }

@@ -6,14 +6,16 @@ import Synchronization
 
 /// Listens for SIGINT and SIGTERM while it lives.
 final class Interruption {
-  private let requests = Requests()
+  private let requests: Requests
   private let sources: [any DispatchSourceSignal]
 
   /// Whether an end was asked for.
   var isRequested: Bool { requests.count > 0 }
 
-  init() {
-    let requests = requests
+  /// - Parameter note: what the first signal makes the command do, for the person who sent it.
+  init(note: String = "finishing the step, then saving; once more to end at once") {
+    let requests = Requests(note: note)
+    self.requests = requests
     sources = [SIGINT, SIGTERM].map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -31,6 +33,9 @@ final class Interruption {
 
   private final class Requests: Sendable {
     private let received = Mutex(0)
+    private let note: String
+
+    init(note: String) { self.note = note }
 
     var count: Int { received.withLock { $0 } }
 
@@ -41,7 +46,7 @@ final class Interruption {
       }
       // Files are renamed into place: ending here leaves none half written.
       if count > 1 { _exit(128 + number) }
-      Console.error("\nfinishing the step, then saving; once more to end at once\n")
+      Console.error("\n\(note)\n")
     }
   }
 }

@@ -9,15 +9,20 @@ extension Llama {
   /// Loads the model of a folder; its weights are mapped.
   ///
   /// Weights of another type than `computeType` are converted; the embedding stays as it is stored.
+  /// - Parameter asStored: weights stay mapped in the files' own types and are converted whenever a
+  ///   product needs them: slow, and next to no memory.
   /// - Throws: `ModelFileError` naming the file and the key or tensor that is missing, misshapen or
   ///   not supported.
-  package convenience init(folder: ModelFolder, computeType: DType) throws {
+  package convenience init(
+    folder: ModelFolder, computeType: DType, asStored: Bool = false
+  ) throws {
     let configuration = try ModelConfiguration(folder: folder)
     let reader = ConfigurationReader(folder: folder)
     let attentionBias = try reader.flag("attention_bias")
     let mlpBias = try reader.flag("mlp_bias")
     var loader = FolderTensorLoader(
-      folder: folder, weights: try SafeTensorsShards(folder), computeType: computeType)
+      folder: folder, weights: try SafeTensorsShards(folder),
+      weightType: asStored ? nil : computeType)
     let width = configuration.hiddenSize
     let inner = configuration.intermediateSize
     let qWidth = configuration.headCount * configuration.headDimension
@@ -64,7 +69,7 @@ extension Llama {
     defer { for file in files { file.file.releasePages() } }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
-      norm: norm, head: Linear(weight: head.converted(to: computeType)), computeType: computeType,
+      norm: norm, head: Linear(weight: loader.resident(head)), computeType: computeType,
       ropeFactors: try RopeScaling(reader).factors(headDimension: configuration.headDimension))
   }
 }
@@ -73,14 +78,17 @@ extension Llama {
 struct FolderTensorLoader {
   let folder: ModelFolder
   let weights: SafeTensorsShards
-  let computeType: DType
+  /// What weights are converted to; nil: they stay as they are.
+  let weightType: DType?
   private var used: Set<String> = []
 
-  init(folder: ModelFolder, weights: SafeTensorsShards, computeType: DType) {
+  init(folder: ModelFolder, weights: SafeTensorsShards, weightType: DType?) {
     self.folder = folder
     self.weights = weights
-    self.computeType = computeType
+    self.weightType = weightType
   }
+
+  func resident(_ weight: Tensor) -> Tensor { weightType.map(weight.converted) ?? weight }
 
   mutating func tensor(_ name: String, _ shape: Shape) throws -> Tensor {
     guard let file = weights.file(of: name), let info = file.tensorInfo(name) else {
@@ -109,12 +117,12 @@ struct FolderTensorLoader {
       dtype: stored.dtype)
   }
 
-  /// A projection, converted to the compute type.
+  /// A projection.
   mutating func linear(
     _ name: String, out: Int, in input: Int, hasBias: Bool
   ) throws -> Linear {
     Linear(
-      weight: try tensor(name + ".weight", [out, input]).converted(to: computeType),
+      weight: resident(try tensor(name + ".weight", [out, input])),
       bias: hasBias ? try tensor(name + ".bias", [out]).converted(to: .float32) : nil)
   }
 

@@ -8,10 +8,15 @@ extension Llama {
   /// Loads a model whose `general.architecture` is `llama`.
   ///
   /// Weights become resident in `computeType`; the embedding stays in the file's own blocks.
+  /// - Parameter asStored: weights stay mapped in the file's own types and are converted whenever a
+  ///   product needs them: slow, and next to no memory.
   /// - Throws: `ModelFileError` naming the key or tensor that is missing, misshapen or not supported.
-  package convenience init(gguf: GGUFFile, computeType: DType) throws {
+  package convenience init(
+    gguf: GGUFFile, computeType: DType, asStored: Bool = false
+  ) throws {
     let configuration = try ModelConfiguration(gguf: gguf)
-    var loader = GGUFTensorLoader(gguf: gguf, computeType: computeType)
+    var loader = GGUFTensorLoader(
+      gguf: gguf, weightType: asStored ? nil : computeType)
     let width = configuration.hiddenSize
     let inner = configuration.intermediateSize
     let qWidth = configuration.headCount * configuration.headDimension
@@ -57,7 +62,7 @@ extension Llama {
     defer { gguf.file.releasePages() }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
-      norm: norm, head: Linear(weight: head.converted(to: computeType)),
+      norm: norm, head: Linear(weight: loader.resident(head)),
       computeType: computeType, ropeFactors: factors?.elements)
   }
 }
@@ -140,13 +145,16 @@ extension ModelConfiguration {
 /// Takes tensors out of a GGUF file by name, with their shapes checked.
 struct GGUFTensorLoader {
   let gguf: GGUFFile
-  let computeType: DType
+  /// What weights are converted to; nil: they stay as they are.
+  let weightType: DType?
   private var used: Set<String> = []
 
-  init(gguf: GGUFFile, computeType: DType) {
+  init(gguf: GGUFFile, weightType: DType?) {
     self.gguf = gguf
-    self.computeType = computeType
+    self.weightType = weightType
   }
+
+  func resident(_ weight: Tensor) -> Tensor { weightType.map(weight.converted) ?? weight }
 
   mutating func tensor(_ name: String, _ shape: Shape) throws -> Tensor {
     guard let tensor = try optional(name, shape) else {
@@ -183,7 +191,7 @@ struct GGUFTensorLoader {
       bias = bias.map { $0.viewedAsColumn().inHalfRotationOrder(heads: rotaryHeads) }
     }
     return Linear(
-      weight: weight.converted(to: computeType),
+      weight: resident(weight),
       bias: bias.map { Tensor($0.elements, shape: [out]) })
   }
 

@@ -26,6 +26,12 @@ package struct ModelFolder: Sendable {
     self.configuration = configuration
   }
 
+  /// A folder that need not exist, with a configuration that was not read from it.
+  package init(path: String, configuration: JSONObject) {
+    self.path = path
+    self.configuration = configuration
+  }
+
   /// Whether a path is that of a model's folder.
   package static func isOne(_ path: String) -> Bool { exists(path + "/config.json") }
 

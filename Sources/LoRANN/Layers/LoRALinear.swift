@@ -21,6 +21,9 @@ public final class LoRALinear: LinearLayer {
   /// Whether any adapter takes part: false leaves the base alone, whatever is active.
   public var isEnabled = true
 
+  /// A weight that holds some of the adapters, in the base's place; see LoRALinear+Merging.swift.
+  package var merged: MergedWeight?
+
   private var isTraining = true
   private var dropoutStream = DropoutStream()
 
@@ -68,6 +71,7 @@ public final class LoRALinear: LinearLayer {
   public func remove(_ name: String) {
     pairs.removeAll { $0.name == name }
     activeAdapters.remove(name)
+    if merged?.adapters.contains(name) == true { merged = nil }
   }
 
   /// Gives an adapter's pair another name, which no other pair has.
@@ -77,6 +81,7 @@ public final class LoRALinear: LinearLayer {
       !pairs.contains { $0.name == newName },
       "LoRALinear: the adapter \"\(newName)\" is there already")
     pairs[index].name = newName
+    merged?.rename(name, to: newName)
     if activeAdapters.remove(name) != nil { activeAdapters.insert(newName) }
   }
 
@@ -99,7 +104,9 @@ public final class LoRALinear: LinearLayer {
 
   public var operand: LinearOperand {
     var operand = base.operand
-    for (name, pair) in pairs {
+    let merged = usableMerged
+    if let merged { (operand.weight, operand.bias) = (merged.weight, merged.bias) }
+    for (name, pair) in pairs where merged?.adapters.contains(name) != true {
       guard let rows = rows(of: name) else { continue }
       let mask = isTraining && pair.dropout > 0 ? dropoutStream.mask(pair.dropout) : nil
       pair.extend(&operand, weight: base.operand.weight, dropout: mask, rows: rows)

@@ -95,10 +95,10 @@ extension LowRankPair {
   /// DoRA m/n∘(W + Δ).
   ///
   /// - Parameters:
-  ///   - merged: W with what other paths put into it before, [out, in]; only its rows are read.
+  ///   - merged: these rows of W with what other paths put into them before, float32.
   ///   - weight: the base's own W, to which n refers.
   public func mergedRows(_ rows: Range<Int>, into merged: Tensor, weight: Tensor) -> Tensor {
-    let sum = merged.rows(rows).converted(to: .float32) + delta(rows: rows)
+    let sum = merged + delta(rows: rows)
     guard let magnitude else { return sum }
     let inverse = rowNorms(of: weight).inverse
     let width = sum.shape.lastDimension

@@ -18,6 +18,38 @@ extension PreTokenizer {
         + "not known")
   }
 
+  /// The `pre_tokenizer` that spells out the rule of a name; nil where none of the known does.
+  static func tokenizerJSON(of name: String) -> JSONValue? {
+    // GGUF has several names for some of the rules.
+    let aliases = [
+      "starcoder": "smollm", "refact": "smollm", "command-r": "smollm", "llama3": "llama-bpe",
+      "llama-v3": "llama-bpe",
+    ]
+    let name = aliases[name] ?? name
+    guard let parts = spelled.first(where: { $0.name == name })?.parts else { return nil }
+    let steps = parts.map { part -> JSONValue in
+      switch part {
+      case .gpt2: byteLevel(cuts: true)
+      case .bytes: byteLevel(cuts: false)
+      case .digits: ["type": "Digits", "individual_digits": true]
+      case .split(let pattern):
+        [
+          "type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated",
+          "invert": false,
+        ]
+      }
+    }
+    return steps.count == 1 ? steps[0] : ["type": "Sequence", "pretokenizers": .array(steps)]
+  }
+
+  /// Bytes as characters, as a step of any kind in tokenizer.json.
+  static func byteLevel(cuts: Bool) -> JSONValue {
+    [
+      "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+      "use_regex": .bool(cuts),
+    ]
+  }
+
   private static func unknown(_ message: String) -> TokenizerError {
     TokenizerError(
       message: message,
