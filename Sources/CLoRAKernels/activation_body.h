@@ -114,8 +114,7 @@ static void NAME(dropout)(
 // the logits themselves.
 static float NAME(cross_entropy_row)(
     const float *logits, int32_t target, float weight, ACT *d, size_t n) {
-  float max = logits[0], sum = 0;
-  for (size_t j = 0; j < n; ++j) max = logits[j] > max ? logits[j] : max;
+  float max = row_max(logits, n), sum = 0;
   {
 #pragma clang fp reassociate(on) contract(fast)
     for (size_t j = 0; j < n; ++j) sum += fast_exp(logits[j] - max);
@@ -131,17 +130,18 @@ static float NAME(cross_entropy_row)(
 }
 
 // Attention weights of one query row, in place and as ACT: p = e^{scale·s - lse} on the `visible`
-// first columns, 0 on the rest up to n. Returns lse = log Σ e^{scale·s}.
-static float NAME(softmax_row)(const float *s, ACT *p, float scale, size_t visible, size_t n) {
-  float max = -INFINITY, sum = 0;
-  for (size_t j = 0; j < visible; ++j) max = s[j] > max ? s[j] : max;
-  max *= scale;
+// first columns, 0 on the rest up to n; s is used up. Returns lse = log Σ e^{scale·s}.
+static float NAME(softmax_row)(float *s, ACT *p, float scale, size_t visible, size_t n) {
+  float max = visible > 0 ? row_max(s, visible) * scale : -INFINITY, sum = 0;
   {
 #pragma clang fp reassociate(on) contract(fast)
-    for (size_t j = 0; j < visible; ++j) sum += fast_exp(s[j] * scale - max);
+    for (size_t j = 0; j < visible; ++j) {
+      s[j] = fast_exp(s[j] * scale - max);
+      sum += s[j];
+    }
   }
-  float lse = max + logf(sum);
-  for (size_t j = 0; j < visible; ++j) p[j] = ST(fast_exp(s[j] * scale - lse));
+  float lse = max + logf(sum), share = 1.0f / sum;
+  for (size_t j = 0; j < visible; ++j) p[j] = ST(s[j] * share);
   for (size_t j = visible; j < n; ++j) p[j] = ST(0.0f);
   return lse;
 }

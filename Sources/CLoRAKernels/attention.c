@@ -12,7 +12,8 @@
 #include "kernel_table.h"
 #include "parallel.h"
 
-enum { QUERY_BLOCK = 64, PARTS = 2 };
+// KEY_TILE: the backward step's five tiles of rows × KEY_TILE stay in the second-level cache.
+enum { QUERY_BLOCK = 64, KEY_TILE = 256, PARTS = 2 };
 
 typedef struct {
   const lk_attention *a;
@@ -159,9 +160,13 @@ void lk_attention_forward(const lk_attention *a, void *out, float *lse) {
   free(blocks);
 }
 
-// One part (every PARTS-th query block) of one sequence and one key/value head. Two parts with
-// sums of their own, added up afterwards in order, keep the threads busy on one long sequence
-// without making the result depend on their number.
+// The part that works a query block: 0 1 1 0 0 1 1 0 …, because a block costs as much as it has keys
+// before it, and so both parts cost the same.
+static size_t part_of(size_t block) { return (block + 1) / 2 % PARTS; }
+
+// One part of the query blocks of one sequence and one key/value head. Two parts with sums of their
+// own, added up afterwards in order, keep the threads busy on one long sequence without making the
+// result depend on their number.
 static void backward_task(void *context, size_t index) {
   attention_job *job = context;
   const lk_attention *a = job->a;
@@ -177,44 +182,50 @@ static void backward_task(void *context, size_t index) {
   float *dv = dk + padded * d;
   memset(dk, 0, padded * 2 * d * sizeof(float));
 
-  char *memory = take_scratch(stacked * (d * (3 * size + 4) + padded * (8 + 2 * size)) + 256);
+  size_t tile = padded < KEY_TILE ? padded : KEY_TILE;
+  char *memory = take_scratch(stacked * (d * (3 * size + 4) + tile * (8 + 2 * size) + 4) + 256);
   float *s = (float *)memory;
-  float *dp = s + stacked * padded;
-  float *dq = dp + stacked * padded;
-  char *q = (char *)(dq + stacked * d);
+  float *dp = s + stacked * tile;
+  float *dq = dp + stacked * tile;
+  float *delta = dq + stacked * d;  // rowsum(dO∘O)
+  char *q = (char *)(delta + stacked);
   char *o = q + stacked * d * size;
   char *dout = o + stacked * d * size;
   char *p = dout + stacked * d * size;
-  char *ds = p + stacked * padded * size;
-  const char *k = (const char *)a->k + (start * ldk + kv_head * d) * size;
-  const char *v = (const char *)a->v + (start * ldk + kv_head * d) * size;
+  char *ds = p + stacked * tile * size;
 
-  for (size_t block = part; block < block_count(a, sequence); block += PARTS) {
+  for (size_t block = 0; block < block_count(a, sequence); ++block) {
+    if (part_of(block) != part) continue;
     size_t first = start + block * QUERY_BLOCK;
     size_t rows = end - first < QUERY_BLOCK ? end - first : QUERY_BLOCK;
-    size_t keys = visible_keys(a, sequence, block);
+    size_t visible_to_last = visible_keys(a, sequence, block);
     gather(a, a->q, q, first, rows, kv_head);
     gather(a, job->out, o, first, rows, kv_head);
     gather(a, job->dout, dout, first, rows, kv_head);
-    product(a->type, stacked, keys, d, q, d, 0, k, ldk, 1, s, keys, 0);
-    product(a->type, stacked, keys, d, dout, d, 0, v, ldk, 1, dp, keys, 0);
-    for (size_t h = 0; h < group; ++h) {
-      for (size_t i = 0; i < QUERY_BLOCK; ++i) {
-        size_t row = h * QUERY_BLOCK + i;
-        size_t visible = i < rows ? block * QUERY_BLOCK + i + 1 : 0;
-        float lse = 0, delta = 0;
-        if (i < rows) {
-          lse = job->kept_lse[(first + i) * a->heads + kv_head * group + h];
-          delta = kernels->dot(o + row * d * size, dout + row * d * size, d);
-        }
-        kernels->softmax_row_backward(
-            s + row * keys, dp + row * keys, lse, delta, a->scale, p + row * keys * size,
-            ds + row * keys * size, visible, keys);
-      }
+    for (size_t row = 0; row < stacked; ++row) {
+      delta[row] = kernels->dot(o + row * d * size, dout + row * d * size, d);
     }
-    product(a->type, stacked, d, keys, ds, keys, 0, k, ldk, 0, dq, d, 0);
-    product(a->type, keys, d, stacked, ds, keys, 1, q, d, 0, dk, d, 1);
-    product(a->type, keys, d, stacked, p, keys, 1, dout, d, 0, dv, d, 1);
+    for (size_t key = 0; key < visible_to_last; key += tile) {
+      size_t keys = visible_to_last - key < tile ? visible_to_last - key : tile;
+      const char *k = (const char *)a->k + ((start + key) * ldk + kv_head * d) * size;
+      const char *v = (const char *)a->v + ((start + key) * ldk + kv_head * d) * size;
+      product(a->type, stacked, keys, d, q, d, 0, k, ldk, 1, s, keys, 0);
+      product(a->type, stacked, keys, d, dout, d, 0, v, ldk, 1, dp, keys, 0);
+      for (size_t h = 0; h < group; ++h) {
+        for (size_t i = 0; i < QUERY_BLOCK; ++i) {
+          size_t row = h * QUERY_BLOCK + i, seen = i < rows ? block * QUERY_BLOCK + i + 1 : 0;
+          size_t visible = seen < key ? 0 : seen - key < keys ? seen - key : keys;
+          float lse =
+              i < rows ? job->kept_lse[(first + i) * a->heads + kv_head * group + h] : 0.0f;
+          kernels->softmax_row_backward(
+              s + row * keys, dp + row * keys, lse, delta[row], a->scale, p + row * keys * size,
+              ds + row * keys * size, visible, keys);
+        }
+      }
+      product(a->type, stacked, d, keys, ds, keys, 0, k, ldk, 0, dq, d, key > 0);
+      product(a->type, keys, d, stacked, ds, keys, 1, q, d, 0, dk + key * d, d, 1);
+      product(a->type, keys, d, stacked, p, keys, 1, dout, d, 0, dv + key * d, d, 1);
+    }
     for (size_t h = 0; h < group; ++h) {
       for (size_t i = 0; i < rows; ++i) {
         size_t at = ((first + i) * a->heads + kv_head * group + h) * d;

@@ -113,8 +113,7 @@ static double sum(const float *x, size_t n, int squared) {
 
 // y = softmax(x) or log softmax(x) of one row.
 static void softmax(const float *x, float *y, size_t n, int logarithm) {
-  float max = x[0], total = 0;
-  for (size_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
+  float max = row_max(x, n), total = 0;
   {
 #pragma clang fp reassociate(on)
     for (size_t i = 0; i < n; ++i) total += fast_exp(x[i] - max);

@@ -15,6 +15,13 @@ static inline uint16_t f32_to_bf16(float value) {
   return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
 }
 
+// The same for values that arithmetic made: its NaNs carry no bits that the rounding could carry out.
+static inline uint16_t computed_to_bf16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  return (uint16_t)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
 // IEEE half to float, subnormals included: the exponent is rebased by a multiplication with 2^112.
 static inline float f16_to_f32(uint16_t value) {
   uint32_t sign = (uint32_t)(value & 0x8000) << 16;

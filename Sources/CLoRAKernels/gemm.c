@@ -120,9 +120,9 @@ static void make_primitive(product *p) {
 }
 
 static uint64_t hash_of(const product_key *key) {
-  const unsigned char *bytes = (const unsigned char *)key;
-  uint64_t hash = 14695981039346656037u;
-  for (size_t i = 0; i < sizeof *key; ++i) hash = (hash ^ bytes[i]) * 1099511628211u;
+  uint64_t words[sizeof *key / 8], hash = 14695981039346656037u;
+  memcpy(words, key, sizeof words);
+  for (size_t i = 0; i < sizeof words / 8; ++i) hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15u;
   return hash ^ (hash >> 32);
 }
 
@@ -163,39 +163,86 @@ static void discard(product *p) {
   free(p);
 }
 
-static dnnl_memory_t memory_at(const lk_memory_desc *desc, const void *pointer) {
+// A product with the memory objects that a thread runs it with. Attention runs thousands of small
+// products a step, for which the table's lock and four new objects each time cost as much as
+// a tenth of the product.
+typedef struct {
+  product_key key;
+  product *product;
+  dnnl_memory_t a, b, c, scratchpad;
+} bound_product;
+
+enum { BOUND = 64 };
+static __thread bound_product bound[BOUND];
+
+static dnnl_memory_t memory_at(const lk_memory_desc *desc, void *pointer) {
   dnnl_memory_t memory;
-  check(dnnl_memory_create(&memory, reference(desc), engine, (void *)pointer), "memory");
+  check(dnnl_memory_create(&memory, reference(desc), engine, pointer), "memory");
   return memory;
 }
 
-static int execute(const product_key *key, const void *a, const void *b, void *c) {
-  int owned;
-  product *p = find_product(key, &owned);
-  int supported = p->primitive != NULL;
-  if (supported) {
-    if (stream == NULL) {
-      check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+static void unbind(bound_product *it) {
+  if (it->product == NULL) return;
+  dnnl_memory_destroy(it->a);
+  dnnl_memory_destroy(it->b);
+  dnnl_memory_destroy(it->c);
+  dnnl_memory_destroy(it->scratchpad);
+  it->product = NULL;
+}
+
+static void bind(bound_product *it, const product_key *key, product *p) {
+  unbind(it);
+  it->key = *key;
+  it->product = p;
+  it->a = memory_at(&p->a, NULL);
+  it->b = memory_at(&p->b, NULL);
+  it->c = memory_at(&p->c, NULL);
+  it->scratchpad = memory_at(&p->scratchpad, NULL);
+}
+
+static void *scratchpad_of(size_t bytes) {
+  if (bytes > scratchpad_capacity) {
+    free(scratchpad);
+    scratchpad_capacity = (bytes + 4095) / 4096 * 4096;
+    if (posix_memalign(&scratchpad, 4096, scratchpad_capacity) != 0) {
+      check(dnnl_out_of_memory, "scratchpad");
     }
-    if (p->scratchpad_bytes > scratchpad_capacity) {
-      free(scratchpad);
-      scratchpad_capacity = (p->scratchpad_bytes + 4095) / 4096 * 4096;
-      if (posix_memalign(&scratchpad, 4096, scratchpad_capacity) != 0) {
-        check(dnnl_out_of_memory, "scratchpad");
-      }
-    }
-    dnnl_exec_arg_t arguments[] = {
-        {DNNL_ARG_SRC, memory_at(&p->a, a)},
-        {DNNL_ARG_WEIGHTS, memory_at(&p->b, b)},
-        {DNNL_ARG_DST, memory_at(&p->c, c)},
-        {DNNL_ARG_SCRATCHPAD, memory_at(&p->scratchpad, scratchpad)},
-    };
-    check(dnnl_primitive_execute(p->primitive, stream, 4, arguments), "execute");
-    check(dnnl_stream_wait(stream), "wait");
-    for (int i = 0; i < 4; ++i) dnnl_memory_destroy(arguments[i].memory);
   }
-  if (owned) discard(p);
-  return supported;
+  return scratchpad;
+}
+
+static int execute(const product_key *key, const void *a, const void *b, void *c) {
+  bound_product *it = &bound[hash_of(key) % BOUND];
+  int owned = 0;
+  if (it->product == NULL || memcmp(&it->key, key, sizeof *key) != 0) {
+    product *found = find_product(key, &owned);
+    if (found->primitive == NULL) {
+      if (owned) discard(found);
+      return 0;
+    }
+    bind(it, key, found);
+  }
+  product *p = it->product;
+  if (stream == NULL) {
+    check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+  }
+  check(dnnl_memory_set_data_handle(it->a, (void *)a), "memory");
+  check(dnnl_memory_set_data_handle(it->b, (void *)b), "memory");
+  check(dnnl_memory_set_data_handle(it->c, c), "memory");
+  check(dnnl_memory_set_data_handle(it->scratchpad, scratchpad_of(p->scratchpad_bytes)), "memory");
+  dnnl_exec_arg_t arguments[] = {
+      {DNNL_ARG_SRC, it->a},
+      {DNNL_ARG_WEIGHTS, it->b},
+      {DNNL_ARG_DST, it->c},
+      {DNNL_ARG_SCRATCHPAD, it->scratchpad},
+  };
+  check(dnnl_primitive_execute(p->primitive, stream, 4, arguments), "execute");
+  check(dnnl_stream_wait(stream), "wait");
+  if (owned) {
+    unbind(it);
+    discard(p);
+  }
+  return 1;
 }
 
 // A copy in f32, rows packed, of a stored (untransposed) matrix.

@@ -23,7 +23,7 @@
 
 #define ACT uint16_t
 #define LD(x) bf16_to_f32(x)
-#define ST(x) f32_to_bf16(x)
+#define ST(x) computed_to_bf16(x)
 #define NAME(x) x##_bf16
 #include "activation_body.h"
 #undef ACT

@@ -22,7 +22,7 @@ typedef struct {
       size_t begin, size_t end, size_t n);
   float (*cross_entropy_row)(
       const float *logits, int32_t target, float weight, void *d, size_t n);
-  float (*softmax_row)(const float *s, void *p, float scale, size_t visible, size_t n);
+  float (*softmax_row)(float *s, void *p, float scale, size_t visible, size_t n);
   void (*softmax_row_backward)(
       const float *s, const float *dp, float lse, float delta, float scale, void *p, void *ds,
       size_t visible, size_t n);

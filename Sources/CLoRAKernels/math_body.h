@@ -34,6 +34,21 @@ static inline float fast_tanh(float x) {
   return x2 < 0.0625f ? series : direct;
 }
 
+// The largest of n ≥ 1 numbers. Sixteen running maxima, because one alone is a chain of n dependent
+// comparisons that the compiler may not reorder (it must keep what a NaN does).
+static inline float row_max(const float *x, size_t n) {
+  enum { LANES = 16 };
+  float lanes[LANES], max = x[0];
+  size_t whole = n / LANES * LANES;
+  for (size_t l = 0; l < LANES; ++l) lanes[l] = x[0];
+  for (size_t i = 0; i < whole; i += LANES) {
+    for (size_t l = 0; l < LANES; ++l) lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+  }
+  for (size_t l = 0; l < LANES; ++l) max = lanes[l] > max ? lanes[l] : max;
+  for (size_t i = whole; i < n; ++i) max = x[i] > max ? x[i] : max;
+  return max;
+}
+
 // Philox4x32-10 (Salmon et al., SC 2011): a counter-based generator, so that the random number at
 // a place depends on the place alone and not on what was drawn before.
 static inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {

@@ -1,5 +1,6 @@
 // Attention, rotary positions, normalisation, gating and the head against PyTorch.
 
+import Foundation
 import LoRATensor
 import LoRATestSupport
 import Testing
@@ -50,6 +51,65 @@ struct TransformerOpTests {
     for (gradient, key) in zip(gradients, ["dq", "dk", "dv"]) {
       try fixture.expect(gradient, "\(name)/\(key)", atol: atol, rtol: rtol)
     }
+  }
+
+  /// Lengths around the backward step's blocks of 64 rows and tiles of 256 keys, in one pack.
+  @Test func attentionAcrossTiles() {
+    var random = Random(seed: 5)
+    let lengths = [257, 1, 520, 64]
+    let (heads, kvHeads, d) = (3, 1, 4)
+    let rows = lengths.reduce(0, +)
+    let values = [heads, kvHeads, kvHeads].map { random.normal([rows, $0 * d]) }
+    let dy = random.normal([rows, heads * d])
+    let parameters = values.map { Parameter($0) }
+    let (_, gradients) = valueAndGradient(of: parameters) {
+      projection(
+        causalAttention(
+          q: parameters[0].tensor, k: parameters[1].tensor, v: parameters[2].tensor,
+          packing: Packing(lengths: lengths), heads: heads, kvHeads: kvHeads), on: dy)
+    }
+    let expected = plainAttentionGradients(
+      values.map { $0.elements.map(Double.init) }, dy: dy.elements.map(Double.init),
+      lengths: lengths, heads: heads, d: d)
+    for (gradient, reference) in zip(gradients, expected) {
+      expectClose(
+        actual: gradient.elements, expected: reference.map(Float.init), atol: 2e-5, rtol: 2e-5)
+    }
+  }
+
+  /// dq, dk, dv by the definition, in double precision; all heads share one key/value head.
+  private func plainAttentionGradients(
+    _ qkv: [[Double]], dy: [Double], lengths: [Int], heads: Int, d: Int
+  ) -> [[Double]] {
+    let (q, k, v) = (qkv[0], qkv[1], qkv[2])
+    var result = qkv.map { [Double](repeating: 0, count: $0.count) }
+    let scale = 1 / Double(d).squareRoot()
+    var start = 0
+    for length in lengths {
+      for i in start..<start + length {
+        for h in 0..<heads {
+          let at = (i * heads + h) * d
+          func dot(_ x: [Double], _ from: Int, _ y: [Double], _ to: Int) -> Double {
+            (0..<d).reduce(0) { $0 + x[from + $1] * y[to + $1] }
+          }
+          let weights = (start...i).map { exp(dot(q, at, k, $0 * d) * scale) }
+          let sum = weights.reduce(0, +)
+          let p = weights.map { $0 / sum }
+          let dp = (start...i).map { dot(dy, at, v, $0 * d) }
+          let delta = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
+          for (index, j) in (start...i).enumerated() {
+            let ds = p[index] * (dp[index] - delta) * scale
+            for c in 0..<d {
+              result[0][at + c] += ds * k[j * d + c]
+              result[1][j * d + c] += ds * q[at + c]
+              result[2][j * d + c] += p[index] * dy[at + c]
+            }
+          }
+        }
+      }
+      start += length
+    }
+    return result
   }
 
   /// Decoding one token against a cache equals the last row of the full attention.
