@@ -1,9 +1,11 @@
 // The choices of the library that are flags of the command.
 
 public import ArgumentParser
+public import LoRAAdapters
 public import LoRATensor
 public import LoRATraining
 
 extension Precision: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
+extension BiasTraining: ExpressibleByArgument {}

@@ -107,19 +107,7 @@ extension RunConfiguration {
       .value("rank", \.rank, "a whole number") { $0.int },
       .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },
-      Setting(
-        name: "target_modules",
-        read: { run, node in
-          let names = node.scalar.map { [$0.string] } ?? node.array().compactMap(\.scalar?.string)
-          guard !names.isEmpty else { return "a name or a list of names" }
-          run.targetModules = names
-          return nil
-        },
-        text: { run in
-          "["
-            + run.targetModules.map { JSONValue.string($0).serialized(.compact) }
-            .joined(separator: ", ") + "]"
-        }),
+    ] + Setting.modules + [
       .choice("init", \.initialization),
       .optionalString("init_adapter", \.initAdapter),
       .value("learning_rate", \.learningRate, "a number") { $0.float },

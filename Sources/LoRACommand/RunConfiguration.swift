@@ -31,7 +31,7 @@ struct RunConfiguration {
   /// Not bound to the rank: with it fixed, a good learning rate stays good when the rank changes.
   var alpha = 32.0
   var dropout = 0.0
-  var targetModules = ["all-linear"]
+  var modules = ModuleSettings()
   var initialization = InitializationChoice.kaimingUniform
   var initAdapter: String?
   var learningRate = 2e-4
@@ -55,10 +55,11 @@ struct RunConfiguration {
   var logSteps: Int?
 
   var adapter: LoRAConfiguration {
-    LoRAConfiguration(
+    var configuration = LoRAConfiguration(
       rank: rank, alpha: Float(alpha), dropout: Float(dropout),
-      targets: targetModules == ["all-linear"] ? .allLinear : .names(targetModules),
       initialization: initialization.initialization, baseModel: model)
+    modules.apply(to: &configuration)
+    return configuration
   }
 
   var training: TrainingOptions {

@@ -25,8 +25,7 @@ struct RunFlags: ParsableArguments {
   var alpha: Double?
   @Option(help: "The share of A's input that is dropped in training (default: 0).")
   var dropout: Double?
-  @Option(help: "all-linear, or the names of layers: q_proj,v_proj (default: all-linear).")
-  var targetModules: String?
+  @OptionGroup var modules: ModuleFlags
   @Option(name: .customLong("init"), help: "The first values of A (default: kaiming-uniform).")
   var initialization: InitializationChoice?
   @Option(help: "Go on from the adapter in this folder, with its rank, alpha and layers.")
@@ -80,12 +79,12 @@ struct RunFlags: ParsableArguments {
       throw ValidationError("--epochs and --max-steps exclude each other")
     }
     if initAdapter != nil,
-      rank != nil || alpha != nil || targetModules != nil
+      rank != nil || alpha != nil || modules.isGiven
         || initialization != nil
     {
       throw ValidationError(
-        "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, "
-          + "--target-modules and --init")
+        "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, --init, "
+          + "--target-modules and its relatives")
     }
   }
 
@@ -99,6 +98,7 @@ struct RunFlags: ParsableArguments {
       recorded = try run.apply(yaml: try Self.text(of: config), file: config)
     }
     apply(to: &run)
+    try modules.apply(to: &run.modules)
     try run.validate()
     return (run, recorded)
   }
@@ -133,8 +133,6 @@ struct RunFlags: ParsableArguments {
     set(\.rank, rank)
     set(\.alpha, alpha)
     set(\.dropout, dropout)
-    let names = targetModules?.split(separator: ",", omittingEmptySubsequences: false)
-    set(\.targetModules, names?.map { $0.trimmingPrefix(while: \.isWhitespace) }.map(String.init))
     set(\.initialization, initialization)
     set(\.initAdapter, initAdapter)
     set(\.learningRate, learningRate)
