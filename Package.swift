@@ -77,6 +77,13 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/LoRABenchmarks", swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "lora-conformance",
+      dependencies: [
+        "LoRA", "LoRATensor", "LoRANN", "LoRAJSON", "LoRAFormats", "LoRAModels", "LoRAAdapters",
+        "LoRATraining",
+      ], path: "Scripts/conformance/runner", swiftSettings: swiftSettings),
+
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),

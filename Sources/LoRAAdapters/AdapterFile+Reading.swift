@@ -33,7 +33,6 @@ extension Module {
     try map.checkNewName(name)
     let selection: TargetSelection
     do {
-      try configuration.checkSupported()
       selection = try map.select(configuration)
     } catch let error as AdapterError {
       throw error.about(configurationPath)
@@ -42,28 +41,45 @@ extension Module {
     let factors = try AdapterFactors(
       file: SafeTensorsFile(contentsOf: path), selection: selection, map: map)
 
-    let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.contains(".lora_") }
+    let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.isPathOfAdapter }
     freeze()
     for (_, parameter) in trainable { parameter.isTrainable = true }
     let isEnabled = areAdaptersEnabled
-    var hasEffect = false
+    var hasEffect = factors.changeParameters
     for target in selection.layers {
-      guard let pair = factors.pair(of: target, isTrainable: isTrainable),
-        let layer = target.site.makeAdapted(isEnabled: isEnabled)
-      else { continue }
-      hasEffect = hasEffect || pair.hasEffect(beside: layer.base)
-      layer.add(name, pair)
+      guard let pair = factors.pair(of: target, isTrainable: isTrainable) else { continue }
+      hasEffect = hasEffect || target.hasEffect(pair)
+      target.site.put(name, pair, isEnabled: isEnabled)
+    }
+    for trained in selection.parameters {
+      guard let values = factors.values(trained.path) else { continue }
+      trained.parameter.replace(name, by: Parameter(values, isTrainable: isTrainable))
+    }
+    for rows in selection.rows {
+      guard let values = factors.values(rows.site.path) else { continue }
+      rows.put(name, Parameter(values, isTrainable: isTrainable))
     }
     ModuleMap(self).numberDropoutStreams()
-    var warnings = selection.unmatched.map {
-      "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
-    }
+    var warnings =
+      factors.warnings
+      + selection.unmatched.map {
+        "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
+      }
     if !hasEffect {
       warnings.append(
         "every lora_B of the adapter, or its scale, is 0: it changes nothing, as before training")
     }
     return LoadedAdapter(
       configuration: configuration, summary: summary(of: name, warnings: warnings))
+  }
+}
+
+extension TargetedLayer {
+  /// Whether the layer computes anything else with the pair.
+  fileprivate func hasEffect(_ pair: LowRankPair) -> Bool {
+    if let base = site.adapted?.base ?? site.linear { return pair.hasEffect(beside: base) }
+    return pair.scale != 0
+      && [pair.a, pair.b].allSatisfy { $0.value.elements.contains { $0 != 0 } }
   }
 }
 

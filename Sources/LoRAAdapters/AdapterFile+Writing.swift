@@ -24,21 +24,18 @@ extension Module {
     let written = try map.written(configuration, pairs: pairs)
 
     var writer = SafeTensorsWriter()
-    for (path, pair) in pairs {
-      for (factor, tensor) in pair.plain.tensors {
-        let values = tensor.converted(to: .float32)
-        let tensorName = AdapterFile.tensorName(path, factor)
-        if let (index, value) = values.firstNotFinite {
-          throw AdapterError(
-            message: "\(tensorName) has the value \(value) at \(index): the adapter is broken",
-            hint: "the training diverged: use a lower learning rate, or an earlier checkpoint")
-        }
-        writer.add(
-          tensorName,
-          StoredTensor(
-            storage: values.storage, byteOffset: values.byteOffset, shape: values.shape,
-            dtype: .float32))
+    for (name, value) in try map.savedTensors(of: name, configuration) {
+      let values = value.converted(to: .float32)
+      if let (index, value) = values.firstNotFinite {
+        throw AdapterError(
+          message: "\(name) has the value \(value) at \(index): the adapter is broken",
+          hint: "the training diverged: use a lower learning rate, or an earlier checkpoint")
       }
+      writer.add(
+        name,
+        StoredTensor(
+          storage: values.storage, byteOffset: values.byteOffset, shape: values.shape,
+          dtype: .float32))
     }
     try OutputFolder.make(directory)
     // Without a configuration a folder is no adapter: it comes last.
@@ -50,10 +47,40 @@ extension Module {
 }
 
 extension LowRankPair {
-  /// What is written of the pair.
-  fileprivate var tensors: [(factor: AdapterFile.Factor, tensor: Tensor)] {
+  /// The parts of the pair that there are.
+  fileprivate var factors: [(factor: AdapterFile.Factor, value: Tensor)] {
     [(.a, a.value), (.b, b.value)] + (bias.map { [(.bias, $0.value)] } ?? [])
       + (magnitude.map { [(.magnitude, $0.value)] } ?? [])
+  }
+}
+
+extension ModuleMap {
+  /// Everything that an adapter's file holds, by the tensors' names.
+  fileprivate func savedTensors(
+    of name: String, _ configuration: LoRAConfiguration
+  ) throws -> [(name: String, value: Tensor)] {
+    var result: [(name: String, value: Tensor)] = []
+    for site in sites {
+      let pairs = site.adapted?.pairs ?? site.adaptedEmbedding?.pairs ?? []
+      for (_, pair) in pairs.filter({ $0.name == name }) {
+        result += pair.plain.factors.map {
+          (
+            AdapterFile.tensorName(site.path, $0.factor, ofEmbedding: site.linear == nil),
+            $0.value
+          )
+        }
+      }
+    }
+    let selection = try select(configuration)
+    result += selection.parameters.compactMap { trained in
+      trained.parameter.replacements.first { $0.name == name }.map {
+        (AdapterFile.tensorName(ofParameter: trained.savedPath), $0.parameter.value)
+      }
+    }
+    result += trainedTokens(of: name).map {
+      (AdapterFile.tensorName(ofTokens: $0.path), $0.tokens.rows.value)
+    }
+    return result
   }
 }
 

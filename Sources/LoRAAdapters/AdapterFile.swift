@@ -1,63 +1,72 @@
 // The names inside an adapter's folder and of the tensors in its file.
 
-import LoRANN
-import LoRATensor
+import LoRAFormats
 
 /// How PEFT lays an adapter out: two files, and one tensor per factor.
 ///
-/// `base_model.model.` + the layer's path + `.lora_A.weight` (r, in) or `.lora_B.weight` (out, r); of
-/// variants also `.lora_B.bias` (out) and `.lora_magnitude_vector` (out).
+/// `base_model.model.` + a module's path + what the tensor is of it: see `Factor`; trained parameters
+/// of the model keep their own names.
 enum AdapterFile {
   static let configurationName = "adapter_config.json"
   static let tensorsName = "adapter_model.safetensors"
   static let pickleName = "adapter_model.bin"
 
-  private static let prefix = "base_model.model."
+  static let prefix = "base_model.model."
 
-  enum Factor: CaseIterable {
-    case a, b, bias, magnitude
+  /// A part of a low-rank path.
+  enum Factor: CaseIterable, Hashable {
+    /// A, (r, in); of an embedding (r, vocabulary).
+    case a
+    /// B, (out, r); of an embedding (width, r).
+    case b
+    /// The bias of B, (out).
+    case bias
+    /// DoRA's lengths of the rows, (out).
+    case magnitude
 
-    /// The end of a tensor's name, as PEFT writes it; DoRA's has no `.weight`.
-    var ending: String { endings[0] }
-
-    /// The ends that are read: the adapter's name `default`, which PEFT has in memory, may stand in
-    /// the file too.
-    fileprivate var endings: [String] {
+    /// The end of the tensor's name, in two parts between which an adapter's name may stand.
+    func ending(ofEmbedding isEmbedding: Bool) -> (name: String, suffix: String) {
       switch self {
-      case .a: [".lora_A.weight", ".lora_A.default.weight"]
-      case .b: [".lora_B.weight", ".lora_B.default.weight"]
-      case .bias: [".lora_B.bias", ".lora_B.default.bias"]
-      case .magnitude:
-        ["", ".weight", ".default", ".default.weight"].map { ".lora_magnitude_vector" + $0 }
-      }
-    }
-
-    /// The factors that a pair of this configuration has.
-    static func all(of pair: LoRALinearConfiguration) -> [Factor] {
-      [.a, .b] + (pair.hasBiasOfB ? [.bias] : []) + (pair.usesDoRA ? [.magnitude] : [])
-    }
-
-    /// The shape beside a layer.
-    func shape(rank: Int, inFeatures: Int, outFeatures: Int) -> Shape {
-      switch self {
-      case .a: [rank, inFeatures]
-      case .b: [outFeatures, rank]
-      case .bias, .magnitude: [outFeatures]
+      case .a: isEmbedding ? ("lora_embedding_A", "") : ("lora_A", ".weight")
+      case .b: isEmbedding ? ("lora_embedding_B", "") : ("lora_B", ".weight")
+      case .bias: ("lora_B", ".bias")
+      case .magnitude: ("lora_magnitude_vector", "")
       }
     }
   }
 
-  static func tensorName(_ path: String, _ factor: Factor) -> String {
-    prefix + path + factor.ending
+  static func tensorName(
+    _ path: String, _ factor: Factor, ofEmbedding isEmbedding: Bool = false
+  ) -> String {
+    let ending = factor.ending(ofEmbedding: isEmbedding)
+    return "\(prefix)\(path).\(ending.name)\(ending.suffix)"
   }
 
-  /// The layer and factor that a tensor's name states; nil where it states none.
+  /// The tensor of a trained parameter of the model, by the parameter's path.
+  static func tensorName(ofParameter path: String) -> String { prefix + path }
+
+  /// The tensor of an embedding's trained rows.
+  static func tensorName(ofTokens path: String) -> String {
+    "\(prefix)\(path).token_adapter.trainable_tokens_delta"
+  }
+
+  /// The module and factor that a tensor's name states; nil where it states none.
+  ///
+  /// The adapter's name `default`, which PEFT has in memory, may stand in the file too.
   static func parse(_ name: String) -> (path: String, factor: Factor)? {
     guard name.hasPrefix(prefix) else { return nil }
     for factor in Factor.allCases {
-      for ending in factor.endings where name.hasSuffix(ending) {
-        guard name.count > prefix.count + ending.count else { continue }
-        return (String(name.dropFirst(prefix.count).dropLast(ending.count)), factor)
+      for isEmbedding in [false, true] {
+        let ending = factor.ending(ofEmbedding: isEmbedding)
+        // In PEFT's memory the lengths are the weight of a module.
+        let suffixes = factor == .magnitude ? ["", ".weight"] : [ending.suffix]
+        for infix in ["", ".default"] {
+          for suffix in suffixes {
+            let end = ".\(ending.name)\(infix)\(suffix)"
+            guard name.hasSuffix(end), name.count > prefix.count + end.count else { continue }
+            return (String(name.dropFirst(prefix.count).dropLast(end.count)), factor)
+          }
+        }
       }
     }
     return nil
@@ -67,14 +76,13 @@ enum AdapterFile {
   static func refusal(of name: String) -> String {
     guard name.hasPrefix(prefix) else { return "does not begin with \"\(prefix)\"" }
     let reasons = [
-      ("lora_embedding_", "adapts an embedding, which this version does not"),
-      (".base_layer.", "is a copy of a base weight, which an adapter must not bring along"),
-      ("token_adapter", "holds trained tokens, which this version does not support"),
+      (".base_layer.", "is a copy of a base parameter, which the configuration does not train"),
+      ("token_adapter", "holds trained tokens, but trainable_token_indices names none there"),
       (".lora_A.", "has an adapter's name other than \"default\" in it"),
       (".lora_B.", "has an adapter's name other than \"default\" in it"),
-      ("lora_magnitude_vector.", "has an adapter's name other than \"default\" in it"),
     ]
     return reasons.first { name.contains($0.0) }?.1
-      ?? "is no factor of a low-rank pair (….lora_A.weight or ….lora_B.weight)"
+      ?? "is no factor of a low-rank pair (….lora_A.weight or ….lora_B.weight), and no parameter "
+      + "that modules_to_save or bias names"
   }
 }

@@ -13,7 +13,8 @@ extension Module {
   /// They stay chosen while adapters are switched off as a whole.
   public var activeAdapterNames: [String] {
     let map = ModuleMap(self)
-    let active = map.adaptedLayers.reduce(into: Set<String>()) { $0.formUnion($1.activeAdapters) }
+    var active = map.adaptedLayers.reduce(into: Set<String>()) { $0.formUnion($1.activeAdapters) }
+    for layer in map.sites.compactMap(\.adaptedEmbedding) { active.formUnion(layer.activeAdapters) }
     return map.adapterNames.filter(active.contains)
   }
 
@@ -26,6 +27,10 @@ extension Module {
     for layer in map.adaptedLayers {
       layer.activeAdapters = Set(layer.pairs.map(\.name)).intersection(names)
     }
+    for name in map.adapterNames where !names.contains(name) {
+      map.setTrainedPartsEnabled(name, false)
+    }
+    for name in names { map.setTrainedPartsEnabled(name, true) }
   }
 
   /// Lets an adapter take part in what the model computes, or not; the others stay as they are.
@@ -41,6 +46,7 @@ extension Module {
         layer.activeAdapters.remove(name)
       }
     }
+    map.setTrainedPartsEnabled(name, isEnabled)
   }
 
   /// Trains these adapters and nothing else; the others are frozen, and act as before.
@@ -57,14 +63,15 @@ extension Module {
           + (active.isEmpty ? "is none" : "are " + active.map { "\"\($0)\"" }.listed()))
     }
     freeze()
-    for (name, pair) in map.adaptedLayers.flatMap(\.pairs) where names.contains(name) {
-      for (_, parameter) in pair.parameters(of: name) { parameter.isTrainable = true }
-    }
+    for parameter in names.flatMap({ map.parameters(of: $0) }) { parameter.isTrainable = true }
   }
 
   /// Switches all adapters off, or those that are active on again.
   public func setAdaptersEnabled(_ isEnabled: Bool) {
-    for layer in ModuleMap(self).adaptedLayers { layer.isEnabled = isEnabled }
+    let map = ModuleMap(self)
+    for layer in map.adaptedLayers { layer.isEnabled = isEnabled }
+    for layer in map.sites.compactMap(\.adaptedEmbedding) { layer.isEnabled = isEnabled }
+    for (_, parameter) in namedParameters { parameter.areReplacementsEnabled = isEnabled }
   }
 
   /// Whether the active adapters take part; false after `setAdaptersEnabled(false)`.
@@ -73,7 +80,9 @@ extension Module {
   /// Runs `body` with the model as it is without adapters, bit for bit. Nothing in the model is
   /// changed for that; it applies to what `body` computes itself, not to other tasks.
   public func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
-    try AdapterRows.$current.withValue(.base, operation: body)
+    try Parameter.$usesReplacements.withValue(false) {
+      try AdapterRows.$current.withValue(.base, operation: body)
+    }
   }
 
   /// Takes an adapter out of the model; a layer without another one is the plain layer again.
@@ -90,6 +99,7 @@ extension Module {
       layer.remove(name)
       if layer.pairs.isEmpty { site.child.replace?(layer.base) }
     }
+    map.removeTrainedParts(name)
     if activeAdapterNames.isEmpty, let next = adapterNames.min() {
       try activateAdapters([next])
     }
@@ -104,6 +114,7 @@ extension Module {
     guard name != newName else { return }
     try map.checkNewName(newName)
     for layer in map.layers(with: name) { layer.rename(name, to: newName) }
+    map.renameTrainedParts(name, to: newName)
   }
 
   /// Checks a choice of adapters, one or none (nil) for each sequence of a batch.
@@ -117,6 +128,12 @@ extension Module {
     }
     let map = ModuleMap(self)
     for name in Set(adapters.compactMap { $0 }).sorted() { try map.checkKnownName(name) }
+    if let whole = map.adapterNames.first(where: map.hasTrainedParts) {
+      throw AdapterError(
+        message: "the adapter \"\(whole)\" has more than pairs beside linear layers (an embedding, "
+          + "modules_to_save, biases or tokens): adapters cannot be chosen by the sequence beside it",
+        hint: "take it out of the model, or run the sequences one after the other")
+    }
   }
 }
 

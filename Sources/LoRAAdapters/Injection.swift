@@ -19,12 +19,11 @@ public struct AdapterSummary: Sendable, Hashable {
 extension Module {
   /// Puts low-rank pairs named `name` beside every targeted linear layer, and freezes the rest.
   ///
-  /// B starts at 0, so the model computes what it did before, bit for bit (with other initialisations
-  /// up to rounding). A is drawn layer by layer in the order of the model: the same seed gives the
-  /// same adapter. The adapter is active at once, beside those that are; a layer that has pairs of
-  /// other adapters keeps them, frozen.
+  /// B starts at 0, so the model computes what it did before, bit for bit. A is drawn layer by layer
+  /// in the order of the model: the same seed gives the same adapter. A layer that has pairs of
+  /// another adapter keeps them, frozen.
   /// - Throws: `LoRAConfigurationError`; `AdapterError` for a name that is taken or a target that
-  ///   matches nothing, or weights that hold NaN. The model is then as before.
+  ///   matches nothing. The model is then as before.
   @discardableResult
   public func addAdapter(
     _ name: String, _ configuration: LoRAConfiguration, seed: UInt64
@@ -32,7 +31,6 @@ extension Module {
     try configuration.validate()
     let map = ModuleMap(self)
     try map.checkNewName(name)
-    try configuration.checkSupported()
     let selection = try map.select(configuration)
     guard selection.unmatched.isEmpty else { throw map.noMatch(selection.unmatched) }
 
@@ -41,8 +39,12 @@ extension Module {
     let isEnabled = areAdaptersEnabled
     freeze()
     for (target, pair) in zip(selection.layers, pairs) {
-      if let pair { target.site.makeAdapted(isEnabled: isEnabled)?.add(name, pair) }
+      if let pair { target.site.put(name, pair, isEnabled: isEnabled) }
     }
+    for trained in selection.parameters {
+      trained.parameter.replace(name, by: Parameter(trained.parameter.value.unshared))
+    }
+    for rows in selection.rows { rows.put(name, Parameter(rows.initial)) }
     ModuleMap(self).numberDropoutStreams()
     return summary(of: name, warnings: selection.warnings)
   }
@@ -54,10 +56,10 @@ extension Module {
   }
 
   func summary(of name: String, warnings: [String]) -> AdapterSummary {
-    let pairs = adapterPairs(name)
-    let parameters = pairs.flatMap { $0.pair.parameters(of: name).map(\.parameter) }
+    let map = ModuleMap(self)
+    let parameters = map.parameters(of: name)
     return AdapterSummary(
-      modulePaths: pairs.map(\.path),
+      modulePaths: map.pairs(of: name).map(\.path),
       parameterCount: parameters.reduce(0) { $0 + $1.value.count },
       trainableParameterCount: parameters.reduce(0) { $0 + ($1.isTrainable ? $1.value.count : 0) },
       warnings: warnings)
@@ -67,6 +69,9 @@ extension Module {
 extension TargetedLayer {
   /// A new pair beside the layer's base.
   fileprivate func makePair(random: inout Random) throws -> LowRankPair? {
+    if let embedding = site.embedding {
+      return try LowRankPair(pair, besideEmbedding: embedding, random: &random)
+    }
     guard let base = site.adapted?.base ?? site.linear else { return nil }
     do {
       return try LowRankPair(pair, beside: base, random: &random)
@@ -82,28 +87,12 @@ extension TargetSelection {
     var paths: [String: [String]] = [:]
     var order: [String] = []
     for target in layers {
-      guard let layer = target.site.linear else { continue }
-      for warning in target.pair.warnings(
-        inFeatures: layer.inFeatures, outFeatures: layer.outFeatures)
-      {
+      guard let sides = target.site.pairSides else { continue }
+      for warning in target.pair.warnings(inFeatures: sides.in, outFeatures: sides.out) {
         if paths[warning] == nil { order.append(warning) }
         paths[warning, default: []].append(target.path)
       }
     }
     return order.map { (paths[$0] ?? []).listed(atMost: 1) + ": " + $0 }
-  }
-}
-
-extension LoRAConfiguration {
-  /// - Throws: `AdapterError` naming what a configuration may say and this version does not compute.
-  func checkSupported() throws {
-    let missing: [(Bool, String)] = [
-      (biases != .none, "training of biases"), (!modulesToSave.isEmpty, "modules_to_save"),
-      (!trainedTokens.isEmpty, "trained tokens"),
-    ]
-    guard let (_, feature) = missing.first(where: \.0) else { return }
-    throw AdapterError(
-      message: "\(feature) is not supported by this version",
-      hint: "train without it, or wait for a later version")
   }
 }

@@ -65,7 +65,14 @@ extension Module {
   ///
   /// - Throws: `AdapterError` where an adapter has a bias for a layer without one.
   package func mergedParameters(_ names: Set<String>) throws -> [MergedParameter] {
-    try ModuleMap(self).sites.flatMap { site -> [MergedParameter] in
+    let map = ModuleMap(self)
+    if let whole = names.sorted().first(where: map.hasTrainedParts) {
+      throw AdapterError(
+        message: "the adapter \"\(whole)\" has more than pairs beside linear layers (an embedding, "
+          + "modules_to_save, biases or tokens), which this version does not merge",
+        hint: "merge it with PEFT's merge_and_unload(), or use the adapter as it is")
+    }
+    return try map.sites.flatMap { site -> [MergedParameter] in
       guard let layer = site.adapted else {
         return site.child.module.parameters.map { name, parameter in
           MergedParameter(path: site.path + "." + name, parameter.value)

@@ -2,6 +2,7 @@
 
 import LoRAJSON
 import LoRANN
+import LoRATensor
 
 /// A module with its path from the model; the layer under an adapted layer is not listed.
 struct ModuleSite {
@@ -17,6 +18,22 @@ struct ModuleSite {
   /// The adapted layer here, if it is one already.
   var adapted: LoRALinear? { child.module as? LoRALinear }
 
+  /// The adapted embedding here, if it is one already.
+  var adaptedEmbedding: LoRAEmbedding? { child.module as? LoRAEmbedding }
+
+  /// The plain embedding here, if a pair or trained rows can be put beside it.
+  var embedding: Embedding? {
+    if let adaptedEmbedding { return adaptedEmbedding.base }
+    return child.replaceEmbedding == nil ? nil : child.module as? Embedding
+  }
+
+  /// The sides of a pair that can be put here: in and out of the layer, of an embedding its
+  /// vocabulary and width.
+  var pairSides: (in: Int, out: Int)? {
+    if let linear { return (linear.inFeatures, linear.outFeatures) }
+    return embedding.map { ($0.vocabularySize, $0.width) }
+  }
+
   /// Whether this is what turns hidden states into logits.
   var isOutputEmbedding: Bool { path.isSelected(by: "lm_head") }
 
@@ -29,19 +46,42 @@ struct ModuleSite {
     replace(layer)
     return layer
   }
+
+  /// The adapted embedding here, put in the place of the plain one if need be.
+  func makeAdaptedEmbedding(isEnabled: Bool = true) -> LoRAEmbedding? {
+    if let adaptedEmbedding { return adaptedEmbedding }
+    guard let replace = child.replaceEmbedding, let embedding else { return nil }
+    let layer = LoRAEmbedding(base: embedding)
+    layer.isEnabled = isEnabled
+    replace(layer)
+    return layer
+  }
+
+  /// Puts a pair here.
+  func put(_ name: String, _ pair: LowRankPair, isEnabled: Bool) {
+    if linear != nil {
+      makeAdapted(isEnabled: isEnabled)?.add(name, pair)
+    } else {
+      makeAdaptedEmbedding(isEnabled: isEnabled)?.add(name, pair)
+    }
+  }
 }
 
 /// The modules of a model, parents before children, as they were when it was made.
 struct ModuleMap {
+  let model: any Module
   let sites: [ModuleSite]
 
   init(_ model: any Module) {
+    self.model = model
     var sites: [ModuleSite] = []
     func visit(_ module: any Module, _ prefix: String) {
       for child in module.children {
         let site = ModuleSite(path: prefix + child.name, child: child)
         sites.append(site)
-        if site.adapted == nil { visit(child.module, site.path + ".") }
+        if site.adapted == nil, site.adaptedEmbedding == nil {
+          visit(child.module, site.path + ".")
+        }
       }
     }
     visit(model, "")
@@ -54,15 +94,50 @@ struct ModuleMap {
   /// The pairs of an adapter, in the order of the model.
   func pairs(of name: String) -> [(path: String, pair: LowRankPair)] {
     sites.flatMap { site in
-      (site.adapted?.pairs ?? []).filter { $0.name == name }.map { (site.path, $0.pair) }
+      (site.adapted?.pairs ?? site.adaptedEmbedding?.pairs ?? []).filter { $0.name == name }
+        .map { (site.path, $0.pair) }
     }
+  }
+
+  /// The values that an adapter has in place of the model's own, by the parameter's path.
+  func replacements(of name: String) -> [(path: String, parameter: Parameter)] {
+    let infix = "modules_to_save.\(name)."
+    return model.namedParameters.filter { $0.path.contains(infix) }.map {
+      (
+        path: $0.path.replacing(infix, with: "").replacing("base_layer.", with: ""),
+        parameter: $0.parameter
+      )
+    }
+  }
+
+  /// The rows of embeddings that an adapter has values of its own for.
+  func trainedTokens(of name: String) -> [(path: String, tokens: TokenRows)] {
+    sites.flatMap { site in
+      (site.adaptedEmbedding?.tokens ?? []).filter { $0.name == name }
+        .map { (path: site.path, tokens: $0.tokens) }
+    }
+  }
+
+  /// Everything of an adapter that training changes.
+  func parameters(of name: String) -> [Parameter] {
+    sites.flatMap { site -> [Parameter] in
+      if let layer = site.adapted {
+        return layer.pairs.filter { $0.name == name }.flatMap { entry in
+          entry.pair.parameters(of: name).map(\.parameter)
+        }
+      }
+      return (site.adaptedEmbedding?.pairs ?? []).filter { $0.name == name }.flatMap {
+        [$0.pair.a, $0.pair.b]
+      }
+    } + replacements(of: name).map(\.parameter) + trainedTokens(of: name).map(\.tokens.rows)
   }
 
   /// The names of the adapters that the model has, in the order of their first pair.
   var adapterNames: [String] {
     var names: [String] = []
-    for pair in sites.flatMap({ $0.adapted?.pairs ?? [] }) where !names.contains(pair.name) {
-      names.append(pair.name)
+    for site in sites {
+      let pairs = site.adapted?.pairs ?? site.adaptedEmbedding?.pairs ?? []
+      for pair in pairs where !names.contains(pair.name) { names.append(pair.name) }
     }
     return names
   }

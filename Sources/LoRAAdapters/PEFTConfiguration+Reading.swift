@@ -9,12 +9,12 @@ extension PEFTConfiguration {
   ///
   /// - Throws: `ModelFileError` where the file cannot be read, `AdapterError` where it says something
   ///   that this version does not know or do.
-  static func read(_ path: String) throws -> LoRAConfiguration {
+  package static func read(_ path: String) throws -> LoRAConfiguration {
     let file = try MappedFile(path: path)
     do {
       let value: JSONValue
       do {
-        value = try JSONValue(parsing: file.bytes)
+        value = try withExtendedLifetime(file) { try JSONValue(parsing: file.bytes) }
       } catch let error as JSONError {
         throw AdapterError(
           message: "line \(error.line), column \(error.column): \(error.message)", hint: error.hint)

@@ -5,7 +5,7 @@ import LoRAJSON
 /// Where each key of PEFT 0.21.2's `LoraConfig` stands.
 ///
 /// Source: `LoraConfig` of https://github.com/huggingface/peft, version 0.21.2.
-enum PEFTConfiguration {
+package enum PEFTConfiguration {
   /// The version whose format is read and written.
   static let version = "0.21.2"
 

@@ -26,6 +26,10 @@ struct TargetSelection {
   var layers: [TargetedLayer] = []
   /// The names and keys that select nothing: where they stand, and their text.
   var unmatched: [(place: String, text: String)] = []
+  /// The model's parameters that are trained whole.
+  var parameters: [TrainedParameter] = []
+  /// The embeddings' rows that are trained.
+  var rows: [TrainedRows] = []
 }
 
 extension ModuleMap {
@@ -44,8 +48,15 @@ extension ModuleMap {
     }
     selection.unmatched =
       unmatchedNames(configuration) + (try patterns.unusedKeys(selection.layers.map(\.path)))
-    guard selection.layers.isEmpty else { return selection }
-    throw try nothingSelected(configuration, targeted: targeted)
+    guard !selection.layers.isEmpty else {
+      throw try nothingSelected(configuration, targeted: targeted)
+    }
+    let paths = Set(selection.layers.map(\.path))
+    let (parameters, unmatchedModules) = try trainedParameters(configuration, targeted: paths)
+    selection.parameters = parameters
+    selection.unmatched += unmatchedModules.map { ("modules_to_save", $0) }
+    selection.rows = try trainedRows(configuration, targeted: paths)
+    return selection
   }
 
   private func checkAdaptable(_ site: ModuleSite, _ targets: TargetModules) throws {
@@ -55,16 +66,10 @@ extension ModuleMap {
     case .names(let names): name = names.first { site.path.isSelected(by: $0) } ?? name
     case .pattern(let text): name = text
     }
-    if site.isOutputEmbedding {
-      throw AdapterError(
-        message: "the target \"\(name.shortened)\" is the output embedding (\(site.path)), "
-          + "which this version does not adapt",
-        hint: "leave it out; a later version will adapt it")
-    }
-    guard site.linear != nil else {
+    guard site.pairSides != nil else {
       throw AdapterError(
         message: "the target \"\(name.shortened)\" selects \(site.path), "
-          + "which is not a linear layer that can be replaced",
+          + "which is no linear layer or embedding that can be replaced",
         hint: "the linear layers are: " + availableNames)
     }
   }
@@ -138,12 +143,12 @@ extension ModuleMap {
           + " match no module of the model", hint: error.hint)
     }
     let near = unmatched.first.flatMap { entry in
-      entry.text.nearest(in: adaptable.map { $0.path.lastParts(entry.text.partCount) })
+      entry.text.nearest(in: sites.map { $0.path.lastParts(entry.text.partCount) })
     }
     return AdapterError(
       message: unmatched.map { "the key \"\($0.text.shortened)\" of \($0.place)" }
         .listed(atMost: 10)
-        + (unmatched.count > 1 ? " match" : " matches") + " none of the adapted layers",
+        + (unmatched.count > 1 ? " match" : " matches") + " nothing",
       hint: (near.map { "did you mean \"\($0)\"? " } ?? "") + "the linear layers are: "
         + availableNames)
   }

@@ -39,11 +39,15 @@ public final class Llama: Module {
     [ModuleChild("model", body), ModuleChild("lm_head", in: self, \.head)]
   }
 
+  public var tiedModules: [(path: String, owner: String)] {
+    configuration.tiesEmbeddings ? [("lm_head", "model.embed_tokens")] : []
+  }
+
   /// The parameters of the model without adapters; a tied head counts once.
   public var parameterCount: Int {
     let head = configuration.tiesEmbeddings ? "lm_head." : " "
     return namedParameters.reduce(0) { sum, entry in
-      let isOwn = !entry.path.contains(".lora_") && !entry.path.hasPrefix(head)
+      let isOwn = !entry.path.isPathOfAdapter && !entry.path.hasPrefix(head)
       return sum + (isOwn ? entry.parameter.value.count : 0)
     }
   }
@@ -93,7 +97,7 @@ public final class Llama: Module {
 
   /// Everything below the head: `model.` in the paths.
   private final class Body: Module {
-    let embedding: Embedding
+    var embedding: any EmbeddingLayer
     let layers: [DecoderLayer]
     let norm: RMSNorm
 
@@ -104,7 +108,7 @@ public final class Llama: Module {
     }
 
     var children: [ModuleChild] {
-      [ModuleChild("embed_tokens", embedding)]
+      [ModuleChild("embed_tokens", in: self, \.embedding)]
         + layers.enumerated().map { ModuleChild("layers.\($0)", $1) } + [ModuleChild("norm", norm)]
     }
   }

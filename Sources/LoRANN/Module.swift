@@ -9,6 +9,8 @@ public protocol Module: AnyObject {
   var parameters: [(name: String, parameter: Parameter)] { get }
   /// The modules directly below, by name.
   var children: [ModuleChild] { get }
+  /// The modules below that use the weight of another one, both by their dotted paths.
+  var tiedModules: [(path: String, owner: String)] { get }
   /// Switches between training and evaluation, where they differ (dropout).
   func setTraining(_ isTraining: Bool)
 }
@@ -19,6 +21,9 @@ extension Module {
 
   /// No children.
   public var children: [ModuleChild] { [] }
+
+  /// None.
+  public var tiedModules: [(path: String, owner: String)] { [] }
 
   /// Passes the mode on to the children.
   public func setTraining(_ isTraining: Bool) {
@@ -33,14 +38,22 @@ extension Module {
     }
   }
 
-  /// Every parameter at or below this module with its dotted path.
+  /// Every parameter at or below this module with its dotted path; an adapter's replacement of
+  /// `weight` is `modules_to_save.ADAPTER.weight`.
   public var namedParameters: [(path: String, parameter: Parameter)] {
-    parameters.map { (path: $0.name, parameter: $0.parameter) }
-      + children.flatMap { child in
-        child.module.namedParameters.map {
-          (path: child.name + "." + $0.path, parameter: $0.parameter)
-        }
+    var result: [(path: String, parameter: Parameter)] = []
+    for (name, parameter) in parameters {
+      result.append((name, parameter))
+      for (adapter, replacement) in parameter.replacements {
+        result.append(("modules_to_save.\(adapter).\(name)", replacement))
       }
+    }
+    for child in children {
+      for (path, parameter) in child.module.namedParameters {
+        result.append((child.name + "." + path, parameter))
+      }
+    }
+    return result
   }
 
   /// The parameters that training changes, with their dotted paths.
@@ -54,6 +67,13 @@ extension Module {
   }
 }
 
+extension String {
+  /// Whether the parameter at this path is an adapter's, not the model's.
+  package var isPathOfAdapter: Bool {
+    contains(".lora_") || contains("modules_to_save.") || contains(".token_adapter.")
+  }
+}
+
 /// A module's place in its parent; a linear layer can be replaced there by an adapted one.
 public struct ModuleChild {
   /// The name in the parent.
@@ -62,12 +82,26 @@ public struct ModuleChild {
   public let module: any Module
   /// Puts another linear layer in its place; nil where none may stand.
   public let replace: ((any LinearLayer) -> Void)?
+  /// Puts another embedding in its place; nil where none may stand.
+  public let replaceEmbedding: ((any EmbeddingLayer) -> Void)?
 
   /// A child that stays.
   public init(_ name: String, _ module: any Module) {
     self.name = name
     self.module = module
     replace = nil
+    replaceEmbedding = nil
+  }
+
+  /// An embedding held in a property of its parent, which an adapted one can take over.
+  public init<Parent: AnyObject>(
+    _ name: String, in parent: Parent,
+    _ property: ReferenceWritableKeyPath<Parent, any EmbeddingLayer>
+  ) {
+    self.name = name
+    module = parent[keyPath: property]
+    replace = nil
+    replaceEmbedding = { [unowned parent] in parent[keyPath: property] = $0 }
   }
 
   /// A linear layer held in a property of its parent, which an adapted layer can take over.
@@ -78,5 +112,6 @@ public struct ModuleChild {
     self.name = name
     module = parent[keyPath: property]
     replace = { [unowned parent] in parent[keyPath: property] = $0 }
+    replaceEmbedding = nil
   }
 }

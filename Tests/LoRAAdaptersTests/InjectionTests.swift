@@ -147,25 +147,10 @@ import Testing
       "the target \"all-linear\" matches no module of the model\nhint: \(available)"
     ),
     (
-      ["lm_head"],
-      """
-      the target "lm_head" is the output embedding (lm_head), which this version does not adapt
-      hint: leave it out; a later version will adapt it
-      """
-    ),
-    (
-      ["embed_tokens"],
-      """
-      the target "embed_tokens" selects model.embed_tokens, which is not a linear layer that can be \
-      replaced
-      hint: \(available)
-      """
-    ),
-    (
       ["self_attn"],
       """
-      the target "self_attn" selects model.layers.0.self_attn, which is not a linear layer that can \
-      be replaced
+      the target "self_attn" selects model.layers.0.self_attn, which is no linear layer or embedding \
+      that can be replaced
       hint: \(available)
       """
     ),
@@ -249,7 +234,8 @@ import Testing
     #expect(
       message {
         try network.addAdapter("b", LoRAConfiguration(rank: 2, targets: .names(["fixed"])), seed: 1)
-      } == "the target \"fixed\" selects fixed, which is not a linear layer that can be replaced\n"
+      } == "the target \"fixed\" selects fixed, which is no linear layer or embedding that can be "
+        + "replaced\n"
         + "hint: the linear layers are: first")
     #expect(
       message { try Linear(3, 3).addAdapter("a", LoRAConfiguration(), seed: 1) }

@@ -3,7 +3,7 @@
 public import LoRATensor
 
 /// A table of vectors looked up by token id; the table may be quantised.
-public final class Embedding: Module {
+public final class Embedding: EmbeddingLayer {
   /// The table, [vocabulary, width].
   public let weight: Parameter
 
@@ -12,7 +12,9 @@ public final class Embedding: Module {
 
   public var parameters: [(name: String, parameter: Parameter)] { [("weight", weight)] }
 
-  /// The rows of the given ids, float32.
+  public var vocabularySize: Int { weight.value.shape[0] }
+  public var width: Int { weight.value.shape[1] }
+
   public func callAsFunction(_ ids: [Int32]) -> Tensor { embedding(weight.tensor, at: ids) }
 }
 

@@ -18,6 +18,13 @@ public final class Parameter {
   /// Whether training changes it; a frozen parameter costs no gradient.
   public var isTrainable: Bool
 
+  /// What adapters put in this parameter's place: modules trained whole, trained biases.
+  public private(set) var replacements: [(name: String, parameter: Parameter)] = []
+  /// The adapter whose replacement takes part; none: the parameter itself does.
+  public var activeReplacement: String?
+  /// Whether any replacement takes part.
+  package var areReplacementsEnabled = true
+
   /// A parameter with an initial value.
   public init(_ value: Tensor, isTrainable: Bool = true) {
     stored = value.detached
@@ -40,9 +47,37 @@ public final class Parameter {
 
   /// The value, connected to the tape that records this parameter, if one does.
   public var tensor: Tensor {
+    if areReplacementsEnabled, Self.usesReplacements, let name = activeReplacement,
+      let replacement = replacements.last(where: { $0.name == name })?.parameter
+    {
+      return replacement.tensor
+    }
     guard let tape = Tape.current, let variable = tape.leaf(of: self) else { return value }
     var result = value
     result.variable = variable
     return result
+  }
+
+  /// False: every parameter's own value is used, for the task that bound it.
+  @TaskLocal package static var usesReplacements = true
+
+  /// Gives an adapter's value another name.
+  package func renameReplacement(_ name: String, to newName: String) {
+    for index in replacements.indices where replacements[index].name == name {
+      replacements[index].name = newName
+    }
+    if activeReplacement == name { activeReplacement = newName }
+  }
+
+  /// Lets an adapter's own value take this parameter's place.
+  package func replace(_ name: String, by parameter: Parameter) {
+    replacements.append((name, parameter))
+    activeReplacement = name
+  }
+
+  /// Takes an adapter's value away.
+  package func removeReplacement(_ name: String) {
+    replacements.removeAll { $0.name == name }
+    if activeReplacement == name { activeReplacement = replacements.last?.name }
   }
 }

@@ -45,7 +45,5 @@ public func logProbabilities(_ model: Llama, tokens: [Int32]) -> [Float] {
   guard tokens.count > 1 else { return [] }
   let hidden = model.hiddenStates(
     tokens, packing: Packing(lengths: [tokens.count]), rows: Array(0..<tokens.count - 1))
-  return headCrossEntropy(
-    hidden, head: model.head.operand.weight, targets: Array(tokens.dropFirst()), scale: 1
-  ).logProbabilities
+  return headLoss(model, hidden, targets: Array(tokens.dropFirst()), scale: 1).logProbabilities
 }

@@ -10,8 +10,16 @@ package import LoRATensor
 /// and its gradient do not depend on how the step is cut into passes.
 package func languageModelLoss(_ model: Llama, _ pass: Pass, normalizer: Int) -> HeadLoss {
   let hidden = model.hiddenStates(pass.tokens, packing: pass.packing, rows: pass.rows)
-  // Adapters on the head itself are refused at injection: it is the plain frozen matrix.
-  return headCrossEntropy(
-    hidden, head: model.head.operand.weight, targets: pass.targets,
-    scale: 1 / Float(max(normalizer, 1)))
+  return headLoss(
+    model, hidden, targets: pass.targets, scale: 1 / Float(max(normalizer, 1)))
+}
+
+/// The loss of hidden states. A plain frozen head never makes whole logits; one that an adapter
+/// changes or trains does.
+func headLoss(_ model: Llama, _ hidden: Tensor, targets: [Int32], scale: Float) -> HeadLoss {
+  let head = model.head.operand
+  guard head.pairs.isEmpty, head.bias == nil, !Tape.records([head.weight]) else {
+    return logitCrossEntropy(model.logits(hidden), targets: targets, scale: scale)
+  }
+  return headCrossEntropy(hidden, head: head.weight, targets: targets, scale: scale)
 }

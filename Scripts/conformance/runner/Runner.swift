@@ -1,0 +1,106 @@
+// What `matrix.py` runs on this side: adapters of PEFT are read and scored, others made, trained for
+// some steps and saved; one process for all of them.
+//
+//   lora-conformance JOBS.json RESULTS.json LOGITS.safetensors
+
+import Foundation
+import LoRA
+import LoRAAdapters
+import LoRAFormats
+import LoRAJSON
+import LoRAModels
+import LoRANN
+import LoRATensor
+import LoRATraining
+
+/// One line of the matrix.
+struct Job {
+  let name: String
+  let model: String
+  let tokens: [Int32]
+  /// An adapter of PEFT to read.
+  let adapter: String?
+  /// An `adapter_config.json` of an adapter to make.
+  let configuration: String?
+  let output: String?
+  let initialization: String?
+
+  init?(_ value: JSONValue) {
+    guard let object = value.objectValue, let name = object["name"]?.stringValue,
+      let model = object["model"]?.stringValue
+    else { return nil }
+    self.name = name
+    self.model = model
+    tokens = (object["tokens"]?.arrayValue ?? []).compactMap { $0.integerValue.map(Int32.init) }
+    adapter = object["adapter"]?.stringValue
+    configuration = object["configuration"]?.stringValue
+    output = object["output"]?.stringValue
+    initialization = object["initialization"]?.stringValue
+  }
+
+  /// The logits with the adapter, and the warnings on the way.
+  func run() throws -> (logits: Tensor, warnings: [String]) {
+    let model = try ModelSource(path: model).network(computeType: .float32)
+    if let adapter {
+      let loaded = try model.loadAdapter("read", from: adapter)
+      return (logits(model), loaded.summary.warnings)
+    }
+    guard let path = configuration, let output else { return (logits(model), []) }
+    var configuration = try PEFTConfiguration.read(path)
+    switch initialization {
+    case "gaussian": configuration.initialization = .gaussian
+    case "orthogonal": configuration.initialization = .orthogonal
+    case "false": configuration.initialization = .uniformBoth
+    case "pissa": configuration.initialization = .pissa(iterations: nil)
+    case "pissa_niter_4": configuration.initialization = .pissa(iterations: 4)
+    case "olora": configuration.initialization = .olora
+    default: break
+    }
+    let summary = try model.addAdapter("made", configuration, seed: 1)
+    var options = TrainingOptions()
+    options.learningRate = 0.05
+    options.maxSteps = 4
+    options.batchSize = 1
+    options.maxGradNorm = 0
+    let example = Example(
+      tokens: tokens, mask: tokens.map { _ in true }, line: 1, file: "matrix")
+    try Trainer(model, examples: [example], options: options).fit()
+    model.setTraining(false)
+    try model.saveAdapter("made", configuration, to: output)
+    return (logits(model), summary.warnings)
+  }
+
+  private func logits(_ model: Llama) -> Tensor {
+    model.logits(model.hiddenStates(tokens, packing: Packing(lengths: [tokens.count])))
+  }
+}
+
+@main
+struct Runner {
+  static func main() throws {
+    let arguments = CommandLine.arguments
+    guard arguments.count == 4 else {
+      print("usage: lora-conformance JOBS.json RESULTS.json LOGITS.safetensors")
+      exit(2)
+    }
+    let text = try String(contentsOfFile: arguments[1], encoding: .utf8)
+    let jobs = try JSONValue(parsing: text).arrayValue ?? []
+    var writer = SafeTensorsWriter()
+    var results = JSONObject()
+    for job in jobs.compactMap(Job.init) {
+      do {
+        let (logits, warnings) = try job.run()
+        results[job.name] = ["warnings": .array(warnings.map(JSONValue.string))]
+        writer.add(
+          job.name,
+          StoredTensor(
+            storage: logits.storage, byteOffset: logits.byteOffset, shape: logits.shape,
+            dtype: .float32))
+      } catch {
+        results[job.name] = ["error": .string("\(error)")]
+      }
+    }
+    try writer.write(to: arguments[3])
+    try AtomicFile.write(JSONValue.object(results).serialized(.indented(1)), to: arguments[2])
+  }
+}
