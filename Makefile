@@ -1,7 +1,7 @@
 # The doors of the project. `make test` and `make demo` do all their own set-up.
 SWIFT_FLAGS = -c release --explicit-target-dependency-import-check error
 
-.PHONY: setup build demo test test-avx2 check format lint conformance fixtures bench bench-peft
+.PHONY: setup build demo test test-avx2 check format lint conformance conformance-readers fixtures bench bench-peft
 
 setup:
 	@Scripts/setup.sh
@@ -28,6 +28,10 @@ check: lint test
 # The proof that adapters pass between this and Python's PEFT; installs Python packages.
 conformance: build
 	@LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" Scripts/conformance/run.sh
+
+# The proof that llama.cpp and mlx-lm read converted adapters; installs Python packages.
+conformance-readers: build
+	@Scripts/conformance/readers.sh
 
 # Speed against this machine's own limits; run it on an idle machine. Each case has its own process.
 bench: setup

@@ -9,3 +9,4 @@ extension Precision: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
 extension BiasTraining: ExpressibleByArgument {}
+extension AdapterTarget: ExpressibleByArgument {}

@@ -16,6 +16,6 @@ struct Lora: ParsableCommand {
     subcommands: [
       TrainCommand.self, CheckCommand.self, ScoreCommand.self, EvalCommand.self,
       GenerateCommand.self,
-      InspectCommand.self, MergeCommand.self,
+      ConvertCommand.self, InspectCommand.self, MergeCommand.self,
     ])
 }

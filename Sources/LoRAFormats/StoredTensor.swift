@@ -43,6 +43,13 @@ package struct StoredTensor: Sendable {
 }
 
 extension StoredTensor {
+  /// The bytes of a tensor, shared with it.
+  package init(_ tensor: Tensor) {
+    self.init(
+      storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
+      dtype: tensor.dtype)
+  }
+
   /// A view of `count` bytes of a mapped file, which the tensor keeps mapped.
   ///
   /// Without a copy where the address suits the element type, which well-made files see to.
@@ -55,6 +62,15 @@ extension StoredTensor {
     }
     let storage = Storage(borrowing: base, byteCount: file.byteCount, owner: file)
     self.init(storage: storage, byteOffset: start - base, shape: shape, dtype: dtype)
+  }
+}
+
+extension Tensor {
+  /// The tensor that a file holds, its bytes shared with the file.
+  package init(_ stored: StoredTensor) {
+    self.init(
+      storage: stored.storage, byteOffset: stored.byteOffset, shape: stored.shape,
+      dtype: stored.dtype)
   }
 }
 

@@ -209,27 +209,6 @@ struct GGUFTensorLoader {
 }
 
 extension Tensor {
-  /// The rows of a q or k projection in Hugging Face's order.
-  ///
-  /// GGUF's llama files pair neighbours for the rotation, Hugging Face pairs the halves of a head:
-  /// row h·d + 2i + p of the file is row h·d + p·d/2 + i here. Rows are whole blocks, so that
-  /// quantised weights move as they are.
-  func inHalfRotationOrder(heads: Int) -> Tensor {
-    let result = Tensor(uninitialized: shape, dtype: dtype)
-    let rowBytes = dtype.byteCount(of: shape.lastDimension)
-    let d = shape[0] / heads
-    for head in 0..<heads {
-      for i in 0..<d / 2 {
-        for p in 0..<2 {
-          let source = (head * d + 2 * i + p) * rowBytes
-          let target = (head * d + p * d / 2 + i) * rowBytes
-          (result.pointer + target).copyMemory(from: pointer + source, byteCount: rowBytes)
-        }
-      }
-    }
-    return result
-  }
-
   /// [n] as [n, 1].
   func viewedAsColumn() -> Tensor { converted(to: .float32).reshaped([count, 1]) }
 }

@@ -77,19 +77,3 @@ extension Trainer {
     return file.metadata["note"] ?? ""
   }
 }
-
-extension StoredTensor {
-  fileprivate init(_ tensor: Tensor) {
-    self.init(
-      storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
-      dtype: tensor.dtype)
-  }
-}
-
-extension Tensor {
-  fileprivate init(_ stored: StoredTensor) {
-    self.init(
-      storage: stored.storage, byteOffset: stored.byteOffset, shape: stored.shape,
-      dtype: stored.dtype)
-  }
-}

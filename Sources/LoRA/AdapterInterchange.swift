@@ -1,0 +1,35 @@
+// Adapters on their way to and from other programs: conversion with what is known of the base.
+
+public import Foundation
+import LoRAAdapters
+import LoRAModels
+
+/// Converts an adapter to the form of another program.
+///
+/// Its own form is detected. Where the new form knows fewer ranks or scales, they are folded into the
+/// factors; what it cannot hold is an error, before anything is written.
+/// - Parameters:
+///   - adapter: a folder of PEFT's or MLX's, or a GGUF file.
+///   - target: the form that is wanted.
+///   - output: the new folder, or for GGUF the new file.
+///   - base: the base model's GGUF file or folder; needed to and from GGUF.
+/// - Throws: `AdapterError`, `ModelFileError`, `OutputFileError`.
+@discardableResult
+public func convertAdapter(
+  at adapter: URL, to target: AdapterTarget, output: URL, base: URL? = nil, overwrite: Bool = false
+) throws -> ConversionReport {
+  let layout = try base.map { try LlamaLayout(ModelSource(path: $0.path).configuration()) }
+  return try AdapterConversion(adapter.path, to: target, layout: layout)
+    .write(to: output.path, overwrite: overwrite)
+}
+
+extension LlamaLayout {
+  /// The layout of a model of these sizes.
+  package init(_ sizes: ModelConfiguration) {
+    self.init(
+      layerCount: sizes.layerCount, hiddenSize: sizes.hiddenSize,
+      intermediateSize: sizes.intermediateSize, headCount: sizes.headCount,
+      keyValueHeadCount: sizes.keyValueHeadCount, headDimension: sizes.headDimension,
+      vocabularySize: sizes.vocabularySize, tiesEmbeddings: sizes.tiesEmbeddings)
+  }
+}

@@ -1,0 +1,102 @@
+// Writes adapters as PEFT folders: as they are, or portable, for readers that know r and alpha only.
+
+import LoRAFormats
+import LoRAJSON
+import LoRATensor
+
+extension AdapterWeights {
+  /// The adapter as PEFT's folder, ready to be written.
+  ///
+  /// - Parameter layout: the modules of the base, where it is known: then targets are short names.
+  func peft(
+    layout: LlamaLayout?
+  ) throws -> (writer: SafeTensorsWriter, configuration: String) {
+    try refuse(beyond: [.magnitude], target: "PEFT's files, written anew,", hint: Self.mergeHint)
+    let rank = Int(mostCommon { Double($0.rank) } ?? 1)
+    let alpha = Float(mostCommon { Double(Float($0.scale * Double($0.rank))) } ?? 0)
+    var result = LoRAConfiguration(
+      rank: rank, alpha: alpha, dropout: dropout, targets: .names(targetNames(layout)),
+      baseModel: baseModel)
+    result.rankPattern = ModulePatterns(
+      modules.filter { $0.rank != rank }.map { ("^" + $0.path.escapedForPattern, $0.rank) })
+    result.alphaPattern = ModulePatterns(
+      modules.compactMap { module in
+        let own = Float(module.scale * Double(module.rank))
+        return own == alpha ? nil : ("^" + module.path.escapedForPattern, own)
+      })
+    result.usesDoRA = modules.contains { $0.magnitude != nil }
+    if result.usesDoRA, let plain = modules.first(where: { $0.magnitude == nil }) {
+      throw failure(
+        "the pair of \(plain.path) has no DoRA magnitude, others have", "convert the whole adapter")
+    }
+    return (tensors, PEFTConfiguration.text(of: result))
+  }
+
+  /// The adapter as PEFT's folder with alpha = r and nothing else that a reader could miss.
+  func portable(
+    layout: LlamaLayout?
+  ) throws -> (writer: SafeTensorsWriter, configuration: String, report: FoldingReport) {
+    try refuse(beyond: [], target: "a portable adapter", hint: Self.mergeHint)
+    var adapter = self
+    var report = FoldingReport()
+    try adapter.fold(&report) { _ in 1 }
+    adapter.pad(toRank: largestRank, &report)
+    let configuration = LoRAConfiguration(
+      rank: largestRank, alpha: Float(largestRank), dropout: dropout,
+      targets: .names(targetNames(layout)), baseModel: baseModel)
+    return (adapter.tensors, PEFTConfiguration.text(of: configuration), report)
+  }
+
+  private var tensors: SafeTensorsWriter {
+    var writer = SafeTensorsWriter()
+    for module in modules {
+      let (a, b) =
+        module.isEmbedding
+        ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")
+      let prefix = "base_model.model.\(module.path)."
+      writer.add(prefix + a, StoredTensor(module.a))
+      writer.add(prefix + b, StoredTensor(module.b))
+      if let magnitude = module.magnitude {
+        writer.add(prefix + "lora_magnitude_vector", StoredTensor(magnitude))
+      }
+    }
+    return writer
+  }
+
+  /// Names that select exactly the adapted layers: the last parts of paths where that is certain,
+  /// else whole paths.
+  private func targetNames(_ layout: LlamaLayout?) -> [String] {
+    if let layout {
+      let adapted = Set(modules.map(\.path))
+      let others = layout.sites.map(\.path).filter { !adapted.contains($0) }
+      return modules.reduce(into: [String]()) { names, module in
+        guard !names.contains(where: { module.path.isSelected(by: $0) }) else { return }
+        let short = String(module.path.split(separator: ".").last ?? "")
+        names.append(others.contains { $0.isSelected(by: short) } ? module.path : short)
+      }
+    }
+    if let configuration, configuration.layers == nil, configuration.excluded == nil,
+      case .names(let names) = configuration.targets
+    {
+      return names
+    }
+    return modules.map(\.path)
+  }
+
+  static let mergeHint = "merge the adapter into its model with lora merge instead"
+
+  /// - Throws: `AdapterError` where the adapter has more than pairs and the given parts.
+  func refuse(beyond parts: Set<PairPart>, target: String, hint: String) throws {
+    if !parts.contains(.magnitude), let module = modules.first(where: { $0.magnitude != nil }) {
+      throw failure(
+        "the adapter is DoRA's (\(module.path) has a magnitude), which \(target) cannot hold", hint)
+    }
+    // A copy of a base weight changes nothing; PEFT adds it where an embedding is adapted.
+    let trained = extras.filter { $0.role != PEFTTensor.baseCopy }
+    guard let first = trained.first else { return }
+    throw failure(
+      "the tensor \(first.name.shortened) is \(first.role)"
+        + (trained.count > 1 ? ", and there are \(trained.count - 1) more," : ",")
+        + " which \(target) cannot hold", hint)
+  }
+}

@@ -1,0 +1,99 @@
+// `lora convert` as a user runs it: to llama.cpp's and MLX's files and back, and mistakes.
+
+import Foundation
+import LoRAJSON
+import LoRATestSupport
+import Testing
+
+struct ConvertTests {
+  private let adapter = Fixture.path("adapters/rank-stabilised")
+  private let base = Fixture.path("adapters/base.gguf")
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func convert(_ from: String, _ target: String, _ to: String, _ more: [String] = [])
+    throws -> LoraResult
+  {
+    try LoraProcess.run(["convert", from, "--to", target, "--output", folder.file(to)] + more)
+  }
+
+  @Test func toLlamaCppAndBack() throws {
+    let made = try convert(adapter, "gguf", "new/a.gguf", ["--model", base])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    #expect(
+      made.output == """
+        \(folder.file("new/a.gguf")): 4 layers, 432 parameters
+        the factors are those of the input, bit for bit
+
+        """)
+    let back = try convert(folder.file("new/a.gguf"), "peft", "back", ["--model", base])
+    #expect(back.exitCode == 0, "\(back.errors)")
+    #expect(
+      try Data(
+        contentsOf: URL(fileURLWithPath: folder.file("back/adapter_model.safetensors")))
+        == Fixture.data("adapters/rank-stabilised/adapter_model.safetensors"))
+  }
+
+  @Test func portableSaysWhatItRounds() throws {
+    let made = try convert(adapter, "portable", "out")
+    #expect(made.exitCode == 0, "\(made.errors)")
+    #expect(
+      made.output == """
+        \(folder.file("out")): 4 layers, 432 parameters
+        the scale went into B of 4 layers, rounded once to float32
+
+        """)
+    let text = try String(contentsOfFile: folder.file("out/adapter_config.json"), encoding: .utf8)
+    let settings = try #require(try JSONValue(parsing: text).objectValue)
+    #expect(settings["r"] == 3 && settings["lora_alpha"] == 3)
+    #expect(settings["use_rslora"] == false && settings["alpha_pattern"] == [:])
+  }
+
+  /// The base that an adapter names is used where it is there.
+  @Test func theBaseOfTheAdapterIsFound() throws {
+    let copy = folder.file("adapter")
+    try FileManager.default.copyItem(atPath: adapter, toPath: copy)
+    let path = copy + "/adapter_config.json"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    var settings = try #require(try JSONValue(parsing: text).objectValue)
+    settings["base_model_name_or_path"] = .string(base)
+    try folder.write(
+      Array(JSONValue.object(settings).serialized().utf8), to: "adapter/adapter_config.json")
+    #expect(try convert(copy, "gguf", "a.gguf").exitCode == 0)
+    let unknown = try convert(adapter, "gguf", "b.gguf")
+    #expect(unknown.exitCode == 1)
+    #expect(unknown.errors.contains("the base model is not known"))
+    #expect(unknown.errors.contains("hint: give --model"))
+    #expect(folder.contents == ["a.gguf", "adapter"])
+  }
+
+  @Test func mistakes() throws {
+    let cases: [([String], Int32, String)] = [
+      (["convert", adapter, "--to", "onnx", "--output", "x"], 64, "'gguf', 'peft', 'mlx'"),
+      (["convert", adapter, "--output", "x"], 64, "--to <to>"),
+      (
+        ["convert", adapter, "--to", "gguf", "--output", folder.file("x"), "--model", adapter], 1,
+        "the folder has no config.json"
+      ),
+      (
+        ["convert", base, "--to", "peft", "--output", folder.file("x"), "--model", base], 1,
+        "metadata key general.type is missing"
+      ),
+      (
+        ["convert", adapter, "--to", "peft", "--output", folder.file("x")], 1,
+        "the adapter is in the form \"peft\" already"
+      ),
+      (
+        ["convert", adapter, "--to", "mlx", "--output", "/proc/x"], 1,
+        "cannot make the folder"
+      ),
+    ]
+    for (arguments, exitCode, text) in cases {
+      let result = try LoraProcess.run(arguments)
+      #expect(result.exitCode == exitCode, "\(result.errors)")
+      #expect(result.errors.contains(text), "\(result.errors)")
+    }
+    #expect(folder.contents == [])
+  }
+}
