@@ -55,7 +55,7 @@ import Testing
     #expect(names("whole/checkpoints").count == 2)
     var kills = 0
     var round = 0
-    while kills < 40, round < 60 {
+    while kills < 25, round < 40 {
       round += 1
       let result = try LoraProcess.run(arguments("killed", more + ["--resume"])) { process in
         usleep(UInt32(Double.random(in: 0...min(duration, 5)) * 1e6))

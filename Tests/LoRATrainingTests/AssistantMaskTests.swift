@@ -20,6 +20,8 @@ struct AssistantMaskTests {
     ] {
       try folder.write(Array(Fixture.data(from + "/" + name)), to: name)
     }
+    // Granite's end of a turn is its end of text; here it is a second one.
+    try folder.write(Array(#"{"eos_token_id": [284]}"#.utf8), to: "generation_config.json")
     tokenizer = try TextEncoder(folder: ModelFolder(contentsOf: folder.path)).tokenizer
   }
 
@@ -30,6 +32,7 @@ struct AssistantMaskTests {
       try #require(try JSONValue(parsing: String($0)).objectValue)
     }
     #expect(cases.count == 95)
+    var refused: [String] = []
     for (number, row) in cases.enumerated() {
       let template = try #require(row["template"]?.stringValue)
       let encoder = TextEncoder(tokenizer: tokenizer, chatTemplate: try ChatTemplate(template))
@@ -38,14 +41,23 @@ struct AssistantMaskTests {
       if row["tools"] != .null { line["tools"] = row["tools"] }
       let file = try folder.write(
         Array(JSONValue.object(line).serialized(.compact).utf8), to: "rows.jsonl")
-      let example = try #require(
-        try Dataset(contentsOf: file, encoder: encoder).examples.first)
+      let family = row["family"]?.stringValue ?? ""
+      let example: Example
+      do {
+        example = try #require(try Dataset(contentsOf: file, encoder: encoder).examples.first)
+      } catch let error as DataError where error.message.contains("differently with what follows") {
+        refused.append(family)
+        continue
+      }
       let tokens = try #require(row["tokens"]?.arrayValue).compactMap(\.integerValue)
       let mask = try #require(row["mask"]?.arrayValue).map { $0.integerValue == 1 }
-      let name = "\(row["family"]?.stringValue ?? "") in line \(number + 1)"
+      let name = "\(family) in line \(number + 1)"
       #expect(example.tokens.map(Int.init) == tokens, "the tokens of \(name)")
       #expect(example.mask == mask, "the mask of \(name)")
       #expect(example.endsWithStop, "\(name)")
     }
+    // Mistral's moves the system message to the last user message: what an earlier turn was is then
+    // not certain, and nothing is guessed.
+    #expect(refused == ["mistral3", "mistral3"])
   }
 }

@@ -41,20 +41,19 @@ struct DataErrorTests {
     (
       "[\n{\"text\": \"a\"}\n]",
       "d.jsonl:1: not JSON: expected a value, found the end of the text (column 2)\n"
-        + "d.jsonl:2: the row has no token that carries loss\n"
         + "d.jsonl:3: not JSON: expected a value, found ']' (column 1)\n"
         + "hint: write one object a line: jq -c '.[]' does that to a JSON array"
     ),
     (
       "{\n  \"text\": \"a\"\n}",
-      "d.jsonl:1: not JSON: expected a key in quotes, found the end of the text (column 2)\n"
-        + "d.jsonl:2: the row is a string, not an object\n"
+      "d.jsonl:1: not JSON: expected a key in double quotes, found the end of the text (column 2)\n"
+        + "d.jsonl:2: not JSON: unexpected ':' after the value (column 9)\n"
         + "d.jsonl:3: not JSON: expected a value, found '}' (column 1)\n"
         + "hint: write one object a line: jq -c . does that"
     ),
     (
       "\(good)\r\(good)\r",
-      "d.jsonl:1: not JSON: something follows the value (column 18)\n"
+      "d.jsonl:1: not JSON: unexpected '{' after the value (column 19)\n"
         + "hint: the lines end in a carriage return alone: tr '\\r' '\\n' < FILE > rows.jsonl mends that"
     ),
     (
