@@ -135,7 +135,8 @@ struct CheckFindingsTests {
     }
     let verdicts = try #require(object["verdicts"]?.arrayValue).compactMap(\.objectValue)
     let fine = verdicts.filter { $0["fine"]?.boolValue == true }
-    #expect(fine.compactMap { $0["setting"]?.stringValue }.contains("batch_size"))
+    let names = fine.compactMap { $0["setting"]?.stringValue }
+    #expect(names.contains("batch_size"))
     #expect(verdicts.count > fine.count)
   }
 
