@@ -1,10 +1,13 @@
-// Greedy generation: tokens a second, alone and side by side.
+// Greedy generation: tokens a second alone and side by side, against reading the weights once.
 
 import ArgumentParser
+import Dispatch
 import Foundation
+import LoRAAdapters
 import LoRAFormats
 import LoRAGeneration
 import LoRAModels
+import LoRANN
 import LoRATensor
 
 struct DecodeBenchmark: ParsableCommand {
@@ -14,28 +17,74 @@ struct DecodeBenchmark: ParsableCommand {
   @Option(help: "A GGUF file.") var model: String
   @Option(help: "New tokens of each sequence.") var tokens = 64
   @Option(help: "Tokens of the prompt.") var prompt = 32
+  @Option(help: "The rank of the adapter; 0: none alone.") var rank = 16
+  @Option(help: "auto, float32 or bfloat16.") var precision = "auto"
+  @Flag(help: "Convert the weights when loading, as training does.") var resident = false
 
   func run() throws {
     let network = try Llama(
-      gguf: GGUFFile(contentsOf: model), computeType: Precision.auto.computeType)
-    for sequences in [1, 4, 16] {
-      var random = Random(seed: 2)
-      let prompts = (0..<sequences).map { _ in
-        (0..<prompt).map { _ in Int32(random.index(below: network.configuration.vocabularySize)) }
-      }
-      let generator = Generator(model: network, stopTokens: [], batchSize: sequences)
-      let times = try (0..<4).map { _ in
-        var first: ContinuousClock.Instant?
-        _ = try generator.generate(
-          prompts, maxTokens: tokens, onToken: { _, _ in if first == nil { first = .now } })
-        // From the first token on: the prompt is another kind of work.
-        return (first ?? .now).duration(to: .now).inSeconds
-      }
-      let rate = Double(sequences * (tokens - 1)) / Array(times.dropFirst()).median
-      print(
-        String(
-          format: "decode, %d sequence%@, %@: %.1f tokens/s", sequences, sequences == 1 ? "" : "s",
-          network.computeType.name, rate))
+      gguf: GGUFFile(contentsOf: model),
+      computeType: (Precision(rawValue: precision) ?? .auto).computeType, asStored: !resident)
+    let base = try [1, 4, 16].map { try rate(network, sequences: $0, name: "") }
+    guard rank > 0 else { return }
+    try network.addAdapter("x", LoRAConfiguration(rank: rank, alpha: Float(2 * rank)), seed: 1)
+    var random = Random(seed: 4)
+    for (path, parameter) in network.namedParameters where path.contains("lora_B") {
+      parameter.load(random.normal(parameter.value.shape, deviation: 0.01))
     }
+    let adapted = try [1, 4, 16].map { try rate(network, sequences: $0, name: ", adapter") }
+    let shares = zip(adapted, base).map { String(format: "%.0f%%", $0 / $1 * 100) }
+    print("decode, with the adapter: \(shares.joined(separator: ", ")) of the speed without")
+  }
+
+  /// Tokens a second, the median of three runs after a first.
+  private func rate(_ network: Llama, sequences: Int, name: String) throws -> Double {
+    var random = Random(seed: 2)
+    let prompts = (0..<sequences).map { _ in
+      (0..<prompt).map { _ in Int32(random.index(below: network.configuration.vocabularySize)) }
+    }
+    let generator = Generator(model: network, stopTokens: [], batchSize: sequences)
+    var times: [Double] = []
+    var readings: [Double] = []
+    for _ in 0..<4 {
+      var first: ContinuousClock.Instant?
+      _ = try generator.generate(
+        prompts, maxTokens: tokens, onToken: { _, _ in if first == nil { first = .now } })
+      // From the first token on: the prompt is another kind of work.
+      times.append((first ?? .now).duration(to: .now).inSeconds)
+      readings.append(secondsToReadWeights(network))
+    }
+    let rate = Double(sequences * (tokens - 1)) / Array(times.dropFirst()).median
+    let steps = rate / Double(sequences)
+    print(
+      String(
+        format:
+          "decode, %d sequence%@, %@%@: %.1f tokens/s, %.0f%% of reading the weights once a step "
+          + "(%.2f ms)", sequences, sequences == 1 ? "" : "s", network.computeType.name, name, rate,
+        steps * readings.median * 100, readings.median * 1e3))
+    return rate
+  }
+
+  /// The time in which all threads read every weight that a token needs: decoding cannot be faster.
+  private func secondsToReadWeights(_ network: Llama) -> Double {
+    let weights = network.namedParameters.map(\.parameter.value).filter {
+      $0.shape.rank == 2
+    }
+    // A tied table counts once: the head reads all of it.
+    let tables = Dictionary(weights.map { ($0.pointer, $0) }, uniquingKeysWith: { a, _ in a })
+    let threads = Engine.threadCount
+    let start = ContinuousClock.now
+    for weight in tables.values {
+      let words = weight.dtype.byteCount(of: weight.count) / 64
+      DispatchQueue.concurrentPerform(iterations: threads) { thread in
+        var sum = SIMD8<UInt64>()
+        for word in words * thread / threads..<words * (thread + 1) / threads {
+          sum &+= (weight.pointer + word * 64).loadUnaligned(as: SIMD8<UInt64>.self)
+        }
+        // Nothing may be read for nothing.
+        if sum[0] == 0x5A5A_5A5A_5A5A_5A5A { print("") }
+      }
+    }
+    return start.duration(to: .now).inSeconds
   }
 }

@@ -1,5 +1,6 @@
 // Includes every kernel body for one instruction set and gathers them in its table.
-// The including file defines LK_TABLE (the table's symbol) and LK_ISA_NAME.
+// The including file defines LK_TABLE (the table's symbol), LK_ISA_NAME and LK_ISA_LEVEL (x86-64's,
+// 1 elsewhere): target attributes do not set the compiler's own macros.
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 #include "math_body.h"
 #include "convert_body.h"
 #include "elementwise_body.h"
+#include "quantized_product_body.h"
 
 #define ACT float
 #define LD(x) (x)
@@ -44,6 +46,7 @@ const lk_table LK_TABLE = {
     .softmax_backward = softmax_backward,
     .adamw = adamw,
     .random_fill = random_fill,
+    .row_product = row_product,
     .f32 = ACTIVATION_KERNELS(f32),
     .bf16 = ACTIVATION_KERNELS(bf16),
 };

@@ -8,6 +8,7 @@
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4,tune=znver4"))), apply_to = function)
 #define LK_TABLE lk_table_v4
 #define LK_ISA_NAME "x86-64-v4"
+#define LK_ISA_LEVEL 4
 #include "isa_bodies.h"
 #pragma clang attribute pop
 #endif

@@ -53,6 +53,31 @@ static inline size_t lk_bytes_of(lk_dtype type, size_t count) {
   return 0;
 }
 
+// One low-rank path of a product of few rows: what follows x·Aᵀ (p, f32, rows of whole vectors).
+typedef struct {
+  const float *b;  // [out, rank]
+  size_t rank;
+  float scale;
+  const float *p;
+  size_t p_stride;
+} lk_row_pair;
+
+// y = x·Wᵀ + Σ scale·p·bᵀ + bias + residual for few rows; see quantized_product_body.h.
+typedef struct {
+  lk_dtype type;          // of W, [out, in]
+  const uint8_t *weight;
+  size_t in, out, rows;
+  int narrow;             // weights and factors are rounded to bf16, as lk_gemm would see them
+  const float *x;         // rows of whole blocks, zeros past `in`
+  size_t x_stride;
+  const lk_row_pair *pairs;
+  size_t pair_count;
+  const float *bias, *residual;  // or NULL
+  void *y;
+  lk_dtype y_type;        // LK_F32 or LK_BF16
+  size_t y_stride;
+} lk_row_product;
+
 typedef struct {
   const char *name;
   // Dequantises or converts `count` elements (whole blocks) of one thread's range.
@@ -72,6 +97,8 @@ typedef struct {
   void (*random_fill)(
       float *out, int normal, float a, float b, uint64_t seed, uint64_t stream, size_t begin,
       size_t end);
+  // The outputs [begin, end) of all rows.
+  void (*row_product)(const lk_row_product *p, size_t begin, size_t end);
   lk_activation_table f32, bf16;
 } lk_table;
 

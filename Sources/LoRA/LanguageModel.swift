@@ -15,19 +15,29 @@ public final class LanguageModel {
 
   /// Loads a GGUF file, or a folder with config.json, *.safetensors and tokenizer.json.
   ///
+  /// - Parameter asStored: weights stay mapped as the file holds them, which is right to generate: it
+  ///   starts at once. To train or to score they are better converted once.
   /// - Throws: `ModelFileError` naming the key or tensor that is missing, broken or not supported.
-  public convenience init(contentsOf url: URL, precision: Precision = .auto) throws {
-    try self.init(path: url.path, precision: precision)
+  public convenience init(
+    contentsOf url: URL, precision: Precision = .auto, asStored: Bool = false
+  ) throws {
+    try self.init(path: url.path, precision: precision, asStored: asStored)
   }
 
   /// Loads the GGUF file or folder at a path.
-  public convenience init(path: String, precision: Precision = .auto) throws {
+  public convenience init(
+    path: String, precision: Precision = .auto, asStored: Bool = false
+  ) throws {
     let source = try ModelSource(path: path)
-    try self.init(source: source, encoder: source.encoder(), precision: precision)
+    try self.init(
+      source: source, encoder: source.encoder(), precision: precision, asStored: asStored)
   }
 
-  package init(source: ModelSource, encoder: TextEncoder, precision: Precision) throws {
-    network = try source.network(computeType: precision.computeType)
+  package init(
+    source: ModelSource, encoder: TextEncoder, precision: Precision,
+    asStored: Bool = false
+  ) throws {
+    network = try source.network(computeType: precision.computeType, asStored: asStored)
     self.encoder = encoder
     path = source.path
     guard encoder.tokenizer.vocabularySize <= network.configuration.vocabularySize else {

@@ -39,7 +39,11 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "The seed of the draws.")
   var seed: UInt64 = 42
 
-  @Flag(help: "Print one object: text, tokens, finish_reason, tokens_per_second.")
+  @Flag(
+    help: """
+      Print one object: text, tokens, finish_reason, tokens_per_second (after the first token), \
+      seconds_to_first_token (from the start, loading included).
+      """)
   var json = false
 
   func validate() throws {
@@ -61,31 +65,39 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
+    let start = ContinuousClock.now
     // Read before the model is loaded: a mistake in them shows at once.
     let conversation = try messages.map(MessagesFile.read)
-    let model = try options.load()
+    let model = try options.load(asStored: true)
     try adapter.load(into: model)
     let tokenizer = model.encoder.tokenizer
     let generator = Generator(
       model: model.network, stopTokens: tokenizer.endOfGenerationTokenIDs)
     var decoder = StreamingDecoder(tokenizer, skipSpecialTokens: true)
-    let start = ContinuousClock.now
+    var (first, last) = (start, start)
+    var count = 0
     let results = try generator.generate(
       [tokens(model.encoder, conversation)], maxTokens: maxTokens,
       sampling: SamplingOptions(temperature: temperature, topP: topP, seed: seed)
     ) { _, token in
+      last = .now
+      if count == 0 { first = last }
+      count += 1
       let text = decoder.append(token)
       if !json { FileHandle.standardOutput.write(Data(text.utf8)) }
     }
     guard let result = results.first else { return }
     guard json else { return Console.say(decoder.finish()) }
-    let seconds = start.duration(to: .now).inSeconds
+    // The prompt and loading are another kind of work than a token.
+    let rate = count > 1 ? Double(count - 1) / first.duration(to: last).inSeconds : 0
+    let wait = start.duration(to: count > 0 ? first : .now).inSeconds
     Console.say(
       JSONValue.object([
         "text": .string(tokenizer.decode(result.tokens, skipSpecialTokens: true)),
         "tokens": .array(result.tokens.map { .integer(Int($0)) }),
         "finish_reason": .string(result.finishReason.rawValue),
-        "tokens_per_second": .number((Double(result.tokens.count) / seconds * 10).rounded() / 10),
+        "tokens_per_second": .number((rate * 10).rounded() / 10),
+        "seconds_to_first_token": .number((wait * 1000).rounded() / 1000),
       ]).serialized(.compact))
   }
 

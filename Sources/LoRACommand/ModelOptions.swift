@@ -16,9 +16,9 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Threads (default: the processors this process may use).")
   var threads: Int?
 
-  func load() throws -> LanguageModel {
+  func load(asStored: Bool = false) throws -> LanguageModel {
     try ModelOptions.setThreads(threads)
-    return try LanguageModel(path: model, precision: precision)
+    return try LanguageModel(path: model, precision: precision, asStored: asStored)
   }
 
   static func setThreads(_ count: Int?) throws {
@@ -52,13 +52,9 @@ struct RowsOptions: ParsableArguments {
     help: "The longest row in tokens; longer ones are an error (default: the model's context).")
   var maxLength: Int?
 
-  func maxLength(for model: LanguageModel) -> Int {
-    maxLength ?? model.network.configuration.contextLength
-  }
-
   func load(for model: LanguageModel) throws -> Dataset {
     try Dataset(
-      contentsOf: data, encoder: model.encoder, maxLength: maxLength(for: model),
-      truncation: .error)
+      contentsOf: data, encoder: model.encoder,
+      maxLength: maxLength ?? model.network.configuration.contextLength, truncation: .error)
   }
 }

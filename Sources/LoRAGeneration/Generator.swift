@@ -109,7 +109,7 @@ public struct Generator {
       let last = (1...running.count).map { Int(packing.starts[$0]) - 1 }
       let hidden = model.hiddenStates(
         running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
-      let logits = model.logits(hidden)
+      let logits = model.nextTokenLogits(hidden)
       var still: [Int] = []
       for (row, index) in running.enumerated() {
         let token = samplers[index].token(logits.rows(row..<row + 1).elements)

@@ -9,8 +9,8 @@ extension Llama {
   /// Loads the model of a folder; its weights are mapped.
   ///
   /// Weights of another type than `computeType` are converted; the embedding stays as it is stored.
-  /// - Parameter asStored: weights stay mapped in the files' own types and are converted whenever a
-  ///   product needs them: slow, and next to no memory.
+  /// - Parameter asStored: weights stay mapped in the files' own types, next to no memory: fast for
+  ///   generated tokens, but converted anew for every pass of many rows.
   /// - Throws: `ModelFileError` naming the file and the key or tensor that is missing, misshapen or
   ///   not supported.
   package convenience init(
@@ -66,7 +66,7 @@ extension Llama {
       ? table : try loader.tensor(headName, [configuration.vocabularySize, width])
     try loader.refuseUnusedTensors()
     let files = loader.weights.files
-    defer { for file in files { file.file.releasePages() } }
+    defer { if !asStored { for file in files { file.file.releasePages() } } }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
       norm: norm, head: Linear(weight: loader.resident(head)), computeType: computeType,

@@ -8,8 +8,8 @@ extension Llama {
   /// Loads a model whose `general.architecture` is `llama`.
   ///
   /// Weights become resident in `computeType`; the embedding stays in the file's own blocks.
-  /// - Parameter asStored: weights stay mapped in the file's own types and are converted whenever a
-  ///   product needs them: slow, and next to no memory.
+  /// - Parameter asStored: weights stay mapped in the file's own types, next to no memory: fast for
+  ///   generated tokens, but converted anew for every pass of many rows.
   /// - Throws: `ModelFileError` naming the key or tensor that is missing, misshapen or not supported.
   package convenience init(
     gguf: GGUFFile, computeType: DType, asStored: Bool = false
@@ -59,7 +59,7 @@ extension Llama {
       ? table : try loader.tensor("output.weight", [configuration.vocabularySize, width])
     let factors = try loader.optional("rope_freqs.weight", [configuration.headDimension / 2])
     try loader.refuseUnusedTensors()
-    defer { gguf.file.releasePages() }
+    defer { if !asStored { gguf.file.releasePages() } }
     self.init(
       configuration: configuration, embedding: Embedding(weight: table), layers: layers,
       norm: norm, head: Linear(weight: loader.resident(head)),

@@ -71,12 +71,19 @@ public final class Llama: Module {
       packing: packing, positions: positions, rotary: rotaryTable, dtype: computeType,
       cache: cache)
     var x = body.embedding(tokens)
-    for layer in body.layers { x = layer(x, context: context) }
+    StoredWeights.$areRead.withValue(cache?.isPastPrompts ?? false) {
+      for layer in body.layers { x = layer(x, context: context) }
+    }
     cache?.advance(
       by: (0..<packing.sequenceCount).map { Int(packing.starts[$0 + 1] - packing.starts[$0]) })
     if let rows { x = gatherRows(x, rows) }
     return rmsNorm(
       x, weight: body.norm.weight.tensor, epsilon: body.norm.epsilon, dtype: computeType)
+  }
+
+  /// The logits of the next tokens of hidden states, one per sequence: as while generating.
+  package func nextTokenLogits(_ hidden: Tensor) -> Tensor {
+    StoredWeights.$areRead.withValue(true) { logits(hidden) }
   }
 
   /// The logits of hidden states, [rows, vocabulary], float32.

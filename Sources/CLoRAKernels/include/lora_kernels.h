@@ -56,6 +56,31 @@ typedef struct {
 // Runs on all threads, or on the caller's alone inside a parallel loop.
 void lk_gemm(const lk_gemm_arguments *arguments);
 
+// Linear layers on few rows that share x [rows, in], as generation needs them: y = x·Wᵀ + bias +
+// residual + Σ scale·(x·Aᵀ)·Bᵀ. W is read as it is stored, at one row at the speed of reading it;
+// beyond about 16 rows lk_gemm on a converted weight is faster. x is LK_F32 or LK_BF16; with LK_BF16
+// weights and factors are rounded to bf16 first (like lk_convert), sums run in f32 and y is rounded
+// once. A row's result depends neither on the other rows nor on the threads.
+typedef struct {
+  const float *a, *b;  // [rank, in], [out, rank]
+  size_t rank;
+  float scale;
+  const uint8_t *rows;  // 0 for each row that it leaves alone; NULL: it acts on all
+} lk_low_rank;
+typedef struct {
+  lk_dtype type;       // of the weight: any
+  const void *weight;  // [out, in]; in is a multiple of the type's block length
+  size_t out;
+  const float *bias;   // [out] or NULL
+  const lk_low_rank *pairs;
+  size_t pair_count;
+  const float *residual;  // [rows, out] or NULL
+  void *y;                // [rows, out]
+  lk_dtype y_type;        // LK_F32 or LK_BF16
+} lk_row_layer;
+void lk_linear_rows(
+    lk_dtype type, const void *x, size_t rows, size_t in, const lk_row_layer *layers, size_t count);
+
 // The version of the oneDNN that was linked, like "2.6.3".
 const char *lk_onednn_version(void);
 
@@ -177,6 +202,10 @@ void lk_adamw(
 int lk_convert_with_isa(
     const char *isa, lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst,
     size_t count);
+// The same for lk_linear_rows, on all threads.
+int lk_linear_rows_with_isa(
+    const char *isa, lk_dtype type, const void *x, size_t rows, size_t in,
+    const lk_row_layer *layers, size_t count);
 
 #ifdef __cplusplus
 }

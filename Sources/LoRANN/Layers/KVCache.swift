@@ -32,6 +32,9 @@ package final class KVCache {
     for (sequence, count) in zip(rows, counts) { lengths[sequence] += count }
   }
 
+  /// Whether the next pass brings one token per sequence, its prompt being here already.
+  package var isPastPrompts: Bool { rows.contains { lengths[$0] > 0 } }
+
   func attend(
     layer: Int, q: Tensor, k: Tensor, v: Tensor, packing: Packing, heads: Int, kvHeads: Int
   ) -> Tensor {
@@ -41,7 +44,7 @@ package final class KVCache {
       keys[layer][sequence].rows(target).copy(from: k.rows(range))
       values[layer][sequence].rows(target).copy(from: v.rows(range))
     }
-    if rows.allSatisfy({ lengths[$0] == 0 }) {
+    if !isPastPrompts {
       return causalAttention(q: q, k: k, v: v, packing: packing, heads: heads, kvHeads: kvHeads)
     }
     precondition(

@@ -18,17 +18,14 @@ package final class Tape: @unchecked Sendable {
 
   private struct Node {
     let outputs: [Int]
-    let place: String
     let backward: ([Tensor?], Gradients) -> Void
   }
 
   private var leaves: [ObjectIdentifier: Variable] = [:]
   private var nodes: [Node] = []
   private var variableCount = 0
-  private let watch: NumericsWatch?
 
-  package init(parameters: [Parameter], watch: NumericsWatch? = nil) {
-    self.watch = watch
+  package init(parameters: [Parameter]) {
     for parameter in parameters { leaves[ObjectIdentifier(parameter)] = makeVariable() }
   }
 
@@ -49,12 +46,10 @@ package final class Tape: @unchecked Sendable {
     _ outputs: [Tensor], inputs: [Tensor], backward: @escaping ([Tensor?], Gradients) -> Void
   ) -> [Tensor] {
     guard let tape = Tape.current, inputs.contains(where: tape.contains) else { return outputs }
-    let place = tape.watch?.visit(outputs, inputs: inputs) ?? ""
     var recorded = outputs
     for i in recorded.indices { recorded[i].variable = tape.makeVariable() }
     tape.nodes.append(
-      Node(
-        outputs: recorded.compactMap { $0.variable?.index }, place: place, backward: backward))
+      Node(outputs: recorded.compactMap { $0.variable?.index }, backward: backward))
     return recorded
   }
 
@@ -78,12 +73,11 @@ package final class Tape: @unchecked Sendable {
   /// back with this pass on top, in the order of the parameters.
   func walkBack(from result: Tensor, taking sums: consuming [Tensor?]) -> [Tensor?] {
     let leafCount = sums.count
-    let gradients = Gradients(tape: self, count: variableCount, leaves: sums, watch: watch)
+    let gradients = Gradients(tape: self, count: variableCount, leaves: sums)
     gradients.add(Tensor.full(result.shape, 1), to: result)
     // Popping releases what a step kept as soon as it is done.
     while let node = nodes.popLast() {
       let upstream = node.outputs.map { gradients.take(index: $0) }
-      gradients.place = node.place
       if upstream.contains(where: { $0 != nil }) { node.backward(upstream, gradients) }
     }
     return (0..<leafCount).map { gradients.take(index: $0) }
@@ -94,13 +88,9 @@ package final class Tape: @unchecked Sendable {
 package final class Gradients {
   private let tape: Tape
   private var slots: [Tensor?]
-  private let watch: NumericsWatch?
-  /// The operation whose backward step runs.
-  fileprivate var place = ""
 
-  fileprivate init(tape: Tape, count: Int, leaves: [Tensor?], watch: NumericsWatch?) {
+  fileprivate init(tape: Tape, count: Int, leaves: [Tensor?]) {
     self.tape = tape
-    self.watch = watch
     slots = leaves + [Tensor?](repeating: nil, count: count - leaves.count)
   }
 
@@ -113,7 +103,6 @@ package final class Gradients {
     precondition(
       gradient.shape.count == tensor.shape.count,
       "gradient of shape \(gradient.shape) for a tensor of shape \(tensor.shape)")
-    watch?.visit(gradient: gradient, from: place)
     guard slots[index] != nil else {
       slots[index] = gradient.viewed(as: tensor.shape)
       return
@@ -135,7 +124,6 @@ package final class Gradients {
 
   /// Hands back what `accumulator` gave, changed.
   package func set(_ sum: Tensor, for tensor: Tensor) {
-    watch?.visit(gradient: sum, from: place)
     if let index = tensor.variable?.index { slots[index] = sum }
   }
 

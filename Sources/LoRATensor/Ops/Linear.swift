@@ -95,6 +95,9 @@ package func linear(
   var rstd: Tensor?
   if keeps, case .normalized = input { rstd = Tensor(uninitialized: [rows]) }
   let x = input.materialized(rstd: rstd)
+  if !keeps, StoredWeights.areRead, StoredWeights.canBeRead(layers) {
+    return linearOnStoredWeights(x, layers, residual: residual)
+  }
 
   let lowRank = LowRankProducts(layers, x: x)
   let outputs = layers.indices.map { j -> Tensor in

@@ -9,8 +9,10 @@ struct EncodedRow {
   var mask: [Bool] = []
   /// Whether every supervised part ends in a stop token.
   var endsWithStop = true
-  /// What may not be meant.
-  var oddities: [Oddity] = []
+  /// Special tokens that are spelled out in what the row's author wrote.
+  var specialTokens: [String] = []
+  /// Characters that the vocabulary cannot spell.
+  var unencodable: [Unicode.Scalar] = []
 
   mutating func append(_ part: [Int32], supervised: Int) {
     tokens += part
@@ -24,10 +26,9 @@ extension TextEncoder {
   /// - Throws: `DataError` without a place.
   func encode(_ row: Row) throws -> EncodedRow {
     var encoded = try encodeText(row)
-    encoded.oddities = row.oddities
     for text in row.texts {
-      encoded.oddities += tokenizer.specialTokens(in: text).map(Oddity.specialToken)
-      encoded.oddities += tokenizer.unencodableCharacters(in: text).map(Oddity.unencodable)
+      encoded.specialTokens += tokenizer.specialTokens(in: text)
+      encoded.unencodable += tokenizer.unencodableCharacters(in: text)
     }
     return encoded
   }
@@ -49,12 +50,8 @@ extension TextEncoder {
     }
   }
 
-  /// The tokens with EOS behind them, unless the row spelled out an end itself.
   private func ended(_ tokens: [Int32]) -> [Int32] {
-    guard let end = tokenizer.eosTokenID,
-      tokens.last.map(tokenizer.endOfGenerationTokenIDs.contains) != true
-    else { return tokens }
-    return tokens + [end]
+    tokens + (tokenizer.eosTokenID.map { [$0] } ?? [])
   }
 
   /// A conversation: each of the assistant's turns carries loss, from after the generation prompt

@@ -11,9 +11,9 @@ package import LoRATensor
 /// adds up the gradients of Σ -log p(token) / (supervised tokens of the step): cutting a step into
 /// other passes changes nothing but the order of the additions.
 public final class Trainer {
-  let model: Llama
+  private let model: Llama
   private let examples: [Example]
-  let options: TrainingOptions
+  private let options: TrainingOptions
   let parameters: [(path: String, parameter: Parameter)]
   let optimizer: AdamW
 
@@ -39,9 +39,6 @@ public final class Trainer {
     optimizer = AdamW(
       parameters.map(\.parameter), learningRate: 0, weightDecay: options.weightDecay)
   }
-
-  /// Whether every trained value is a number.
-  package var isFinite: Bool { parameters.allSatisfy { $0.parameter.value.firstNonFinite == nil } }
 
   /// Steps of the run.
   public var totalSteps: Int { options.maxSteps ?? options.epochs * stepsPerEpoch }
@@ -88,7 +85,10 @@ public final class Trainer {
     let (loss, gradients) = lossAndGradients(batch, step: step)
     let norm = globalNorm(gradients)
     guard loss.isFinite, norm.isFinite else {
-      throw divergence(step: step, batch: batch, loss: loss, norm: norm)
+      throw TrainingError(
+        message: "step \(step + 1): the loss is \(loss) and the gradient norm \(norm); lines "
+          + batch.prefix(8).map { "\($0.file):\($0.line)" }.joined(separator: ", "),
+        hint: "lower the learning rate, or look at these rows")
     }
     optimizer.learningRate = Float(learningRate)
     let scale =
@@ -104,10 +104,8 @@ public final class Trainer {
   }
 
   /// The loss of a batch and the gradient of each trainable parameter.
-  ///
-  /// - Parameter watch: is shown every value on the way.
   package func lossAndGradients(
-    _ batch: [Example], step: Int, watch: NumericsWatch? = nil
+    _ batch: [Example], step: Int
   ) -> (loss: Double, gradients: [Tensor]) {
     // Between steps the model is in evaluation mode: whoever looks at it there sees no dropout.
     model.setTraining(true)
@@ -119,7 +117,7 @@ public final class Trainer {
     for pass in passes(batch, tokenBudget: options.tokenBudget) {
       let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
       DropoutContext.$current.withValue(context) {
-        let value = valueAndGradient(of: leaves, addingTo: &sums, watch: watch) {
+        let value = valueAndGradient(of: leaves, addingTo: &sums) {
           languageModelLoss(model, pass, normalizer: normalizer).loss
         }
         loss += Double(value.item)
