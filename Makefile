@@ -25,9 +25,11 @@ test-avx2: setup
 # The inner loop.
 check: lint test
 
-# The proof that adapters pass between this and Python's PEFT; installs Python packages.
+# The proof that adapters pass between this and Python's PEFT, and that TensorBoard reads a run;
+# installs Python packages.
 conformance: build
 	@LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" Scripts/conformance/run.sh
+	@Scripts/conformance/tensorboard.sh
 
 # The proof that llama.cpp and mlx-lm read converted adapters; installs Python packages.
 conformance-readers: build

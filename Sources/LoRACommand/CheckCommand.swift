@@ -4,8 +4,6 @@ import ArgumentParser
 import Foundation
 import LoRA
 import LoRAJSON
-import LoRATensor
-import LoRAText
 import LoRATraining
 
 struct CheckCommand: ParsableCommand {
@@ -25,37 +23,36 @@ struct CheckCommand: ParsableCommand {
     flags.output = flags.output ?? "unused"
     let (configuration, _) = try flags.configuration()
     let run = try PreparedRun(configuration)
-    let probe = try Probe(run)
-    json ? printObject(run, probe) : printText(run, probe)
+    if !json { run.describe(samples: samples, limit: 4000) }
+    let probe = try RunProbe(run)
+    let warnings = run.warnings + (probe.memoryFinding.map { [$0] } ?? [])
+    json ? printObject(run, probe, warnings) : printText(run, probe, warnings)
   }
 
-  private func printText(_ run: PreparedRun, _ probe: Probe) {
-    let lengths = run.report.lengths
-    run.describe()
-    Console.say(
-      """
-      row length in tokens: shortest \(lengths.shortest), median \(lengths.median), 90% \
-      \(lengths.p90), 99% \(lengths.p99), longest \(lengths.longest)
-      warm-up: \(run.warmupSteps) steps; learning rate \(run.configuration.learningRate), \
-      \(run.configuration.schedule.rawValue)
-      expected: \(Console.fixed(probe.megabytes, 0)) MB of memory, \
-      \(Console.time(probe.seconds)) at \(Console.fixed(probe.tokensPerSecond, 0)) tokens/s \
-      (measured on the longest rows)
-      """)
-    for example in run.data.examples.prefix(max(samples, 0)) {
-      Console.say("\nline \(example.line), what carries loss \(Marking.legend):")
-      Console.say(Marking.text(example, run.encoder.tokenizer))
+  private func printText(_ run: PreparedRun, _ probe: RunProbe, _ warnings: [Finding]) {
+    for verdict in run.verdicts where verdict.hint.isEmpty {
+      let name = verdict.setting.replacing("_", with: " ") + " " + verdict.value
+      Console.say("\(name): \(verdict.text)")
     }
-    Console.say("")
-    for warning in run.warnings { Console.say("warning: \(warning)") }
-    Console.say(run.warnings.isEmpty ? "nothing is wrong" : "\(run.warnings.count) warnings")
+    Console.say(
+      "expected: \(Console.fixed(probe.megabytes, 0)) MB of memory, \(Console.time(probe.seconds)) "
+        + "at \(Console.fixed(probe.tokensPerSecond, 0)) tokens/s (tried on the longest rows)")
+    for finding in warnings { Console.say("warning: \(finding)") }
+    Console.say(
+      warnings.isEmpty
+        ? "nothing is wrong" : "\(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
   }
 
-  private func printObject(_ run: PreparedRun, _ probe: Probe) {
+  private func printObject(_ run: PreparedRun, _ probe: RunProbe, _ warnings: [Finding]) {
     let report = run.report
+    var roles = JSONObject()
+    for (role, count) in run.data.messageCounts { roles[role] = .integer(count) }
+    let tokenizer = run.encoder.tokenizer
     Console.say(
       JSONValue.object([
         "rows": .integer(report.rows), "format": .string(run.data.format.rawValue),
+        "messages_by_role": .object(roles),
+        "evaluation_rows": run.evalData.map { .integer($0.examples.count) } ?? .null,
         "tokens": .integer(report.tokens), "supervised_tokens": .integer(report.supervisedTokens),
         "supervised_share": .number(report.supervisedShare),
         "lengths": .object([
@@ -65,70 +62,32 @@ struct CheckCommand: ParsableCommand {
         ]),
         "dropped": .integer(run.data.droppedLines.count),
         "truncated": .integer(run.data.truncatedLines.count),
+        "rows_with_stop_token": .integer(report.rowsWithStop),
+        "stop_token": report.lastTokens.first.flatMap { tokenizer.token($0.token) }
+          .map(JSONValue.string) ?? .null,
         "trainable_parameters": .integer(run.summary.trainableParameterCount),
         "steps": .integer(run.trainer.totalSteps), "warmup_steps": .integer(run.warmupSteps),
         "expected_memory_mb": .number(probe.megabytes.rounded()),
         "expected_seconds": .number(probe.seconds.rounded()),
         "tokens_per_second": .number(probe.tokensPerSecond.rounded()),
-        "warnings": .array(run.warnings.map(JSONValue.string)),
+        "verdicts": .array(run.verdicts.map(\.json)),
+        "warnings": .array(warnings.map(\.json)),
+        "samples": .array(
+          run.data.examples.prefix(max(samples, 0)).map { example in
+            .object([
+              "line": .integer(example.line),
+              "marked": .string(RowMarking.text(example, tokenizer)),
+            ])
+          }),
       ]).serialized(.indented(2)))
   }
 }
 
-extension PreparedRun {
-  var warmupSteps: Int {
-    Int((Double(trainer.totalSteps) * configuration.warmupRatio).rounded(.up))
-  }
-}
-
-/// Two steps on the longest rows: they need the most memory, and their speed is the run's.
-private struct Probe {
-  let megabytes: Double
-  let tokensPerSecond: Double
-  let seconds: Double
-
-  init(_ run: PreparedRun) throws {
-    let examples = run.data.examples
-    let longest = examples.indices.sorted {
-      examples[$0].tokens.count > examples[$1].tokens.count
-    }.prefix(run.configuration.batchSize)
-    var report: StepReport?
-    for step in 0..<2 {
-      report = try run.trainer.run(
-        step: step, indices: Array(longest), learningRate: 1e-6, epoch: 0)
-    }
-    tokensPerSecond = report?.tokensPerSecond ?? 0
-    megabytes = peakResidentMegabytes()
-    let steps = Double(run.trainer.totalSteps)
-    let rows = Double(min(run.configuration.batchSize, examples.count))
-    let tokens = Double(run.report.tokens) / Double(max(run.report.rows, 1)) * rows * steps
-    seconds = tokensPerSecond > 0 ? tokens / tokensPerSecond : .infinity
-  }
-}
-
-/// A row's text with what carries loss marked: in colour on a terminal, in brackets elsewhere.
-private enum Marking {
-  private static let isColoured = isatty(1) != 0
-  static let legend = isColoured ? "in green" : "in ⟦ ⟧"
-
-  static func text(_ example: Example, _ tokenizer: Tokenizer) -> String {
-    var text = ""
-    var part: [Int32] = []
-    var isSupervised = false
-    func close() {
-      let piece = tokenizer.decode(part)
-      let (open, end) = isColoured ? ("\u{1B}[32m", "\u{1B}[0m") : ("⟦", "⟧")
-      text += isSupervised && !part.isEmpty ? open + piece + end : piece
-      part = []
-    }
-    for (token, supervised) in zip(example.tokens, example.mask) {
-      if supervised != isSupervised {
-        close()
-        isSupervised = supervised
-      }
-      part.append(token)
-    }
-    close()
-    return text.count <= 4000 ? text : text.prefix(4000) + "…"
+extension SettingVerdict {
+  fileprivate var json: JSONValue {
+    .object([
+      "setting": .string(setting), "value": .string(value), "fine": .bool(hint.isEmpty),
+      "text": .string(text), "hint": .string(hint),
+    ])
   }
 }

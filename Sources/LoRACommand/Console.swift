@@ -7,6 +7,16 @@ enum Console {
   /// Whether a person looks at the error stream: then progress redraws one line.
   static let isTerminal = isatty(2) != 0
 
+  /// Whether standard output shows colours: a terminal whose user has not said no (no-color.org).
+  static let isColoured =
+    isatty(1) != 0 && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
+
+  /// The width of the terminal in characters.
+  static var width: Int {
+    var size = winsize()
+    return ioctl(2, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+  }
+
   static func say(_ text: String) {
     // Unbuffered, so that a log that is followed while the run goes on is up to date.
     FileHandle.standardOutput.write(Data((text + "\n").utf8))
@@ -57,44 +67,4 @@ enum Console {
     return "[" + String(repeating: "#", count: full)
       + String(repeating: "-", count: width - full) + "]"
   }
-}
-
-/// The progress of a long piece of work: a line that redraws itself on a terminal, else one line
-/// now and then.
-struct ProgressLine {
-  private let total: Int
-  private let start = ContinuousClock.now
-  private var lastShown: ContinuousClock.Instant?
-  /// How long a log that is not a terminal stays silent.
-  private let quietSeconds: Double
-
-  init(total: Int, quietSeconds: Double = 10) {
-    self.total = total
-    self.quietSeconds = quietSeconds
-  }
-
-  var elapsed: Double { start.duration(to: .now).inSeconds }
-
-  /// Shows how far the work is.
-  mutating func show(_ done: Int, _ text: String) {
-    let share = total > 0 ? Double(done) / Double(total) : 1
-    let remaining = done > 0 ? elapsed / Double(done) * Double(total - done) : .infinity
-    if Console.isTerminal {
-      Console.error(
-        "\r\u{1B}[K\(Console.bar(share)) \(done)/\(total)  \(text)  ETA \(Console.time(remaining))")
-      if done == total { clear() }
-    } else if lastShown.map({ $0.duration(to: .now).inSeconds >= quietSeconds }) ?? false {
-      Console.error("\(done)/\(total)  \(text)  ETA \(Console.time(remaining))\n")
-      lastShown = .now
-    } else if lastShown == nil {
-      lastShown = .now
-    }
-  }
-
-  /// Takes the line away.
-  func clear() { if Console.isTerminal { Console.error("\r\u{1B}[K") } }
-}
-
-extension Duration {
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

@@ -1,4 +1,4 @@
-// `lora eval`: loss and perplexity of rows, and whether greedy answers equal the rows' own.
+// `lora eval`: loss and perplexity of rows, and what the model's own answers to them are worth.
 
 import ArgumentParser
 import LoRA
@@ -7,7 +7,12 @@ import LoRATraining
 
 struct EvalCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "eval", abstract: "Loss and perplexity on rows; exact match with --generate.")
+    commandName: "eval",
+    abstract: "Loss and perplexity on rows; with --generate, exact match, valid JSON, a pattern.",
+    discussion: """
+      Rows are read a few at a time: a file of any size needs the same memory. json_valid is \
+      reported where every expected answer is a JSON object or array.
+      """)
 
   @OptionGroup var options: ModelOptions
   @OptionGroup var adapter: AdapterOption
@@ -16,25 +21,45 @@ struct EvalCommand: ParsableCommand {
   @Flag(help: "Also answer each row's last turn greedily and compare with its text.")
   var generate = false
 
-  @Option(help: "New tokens of an answer at most (default: the longest expected answer + 8).")
+  @Option(help: "With --generate: a regular expression that answers should contain.")
+  var regex: String?
+
+  @Option(
+    help: "New tokens of an answer at most (default: half again the longest expected answer).")
   var maxTokens: Int?
 
   @Option(help: "With --generate, show this many answers.")
   var samples = 0
 
-  @Flag(help: "Print one object: rows, supervised_tokens, loss, perplexity, exact_match.")
+  @Flag(
+    help: "Print one object: rows, supervised_tokens, loss, perplexity, exact_match, json_valid, …")
   var json = false
 
-  func run() throws {
-    let model = try options.load()
-    let dataset = try rows.load(for: model)
-    let tasks =
-      generate ? try GenerationTask.tasks(contentsOf: rows.data, encoder: model.encoder) : []
-    try adapter.load(into: model)
+  func validate() throws {
+    if regex != nil, !generate {
+      throw ValidationError("--regex looks at answers: give --generate")
+    }
+    if let maxTokens, maxTokens < 1 {
+      throw ValidationError("--max-tokens is \(maxTokens): give 1 or more")
+    }
+  }
 
-    var progress = ProgressLine(total: dataset.examples.count)
-    let result = evaluate(model.network, dataset.examples) { progress.show($0, "loss") }
-    progress.clear()
+  func run() throws {
+    let pattern = try regex.map(AnswerPattern.init)
+    let model = try options.load()
+    try adapter.load(into: model)
+    if generate {
+      // The first row tells whether there is anything to answer, before the work begins.
+      _ = try GenerationTask.tasks(contentsOf: rows.data, encoder: model.encoder, lines: [1])
+    }
+    var progress: ProgressLine?
+    let result = try evaluate(
+      model.network, contentsOf: rows.data, encoder: model.encoder,
+      maxLength: rows.maxLength(for: model)
+    ) { done, total in
+      if progress == nil { progress = ProgressLine(total: total) }
+      progress?.show(done, "loss")
+    }
     var object: JSONObject = [
       "rows": .integer(result.rows), "supervised_tokens": .integer(result.supervisedTokens),
       "loss": .number(result.loss), "perplexity": .number(result.perplexity),
@@ -46,43 +71,42 @@ struct EvalCommand: ParsableCommand {
       "perplexity        \(Console.fixed(result.perplexity, 3))",
     ]
     if generate {
-      let answers = try self.answers(model, tasks)
-      let right = zip(tasks, answers).filter { $0.isAnswered(by: $1) }.count
-      let share = tasks.isEmpty ? 0 : Double(right) / Double(tasks.count)
-      object["exact_match"] = .number(share)
-      lines.append(
-        "exact match       \(Console.fixed(share * 100, 1))% (\(right) of \(tasks.count))")
-      if !json { show(tasks, answers) }
+      let scores = try answer(model, pattern, rows: result.rows)
+      for (name, count, share) in scores.shares {
+        object[name] = .number(share)
+        let label = name.replacing("_", with: " ").padding(17)
+        lines.append("\(label) \(Console.fixed(share * 100, 1))% (\(count) of \(scores.rows))")
+      }
     }
     Console.say(
       json ? JSONValue.object(object).serialized(.compact) : lines.joined(separator: "\n"))
   }
 
-  /// The model's greedy answers, as text.
-  private func answers(_ model: LanguageModel, _ tasks: [GenerationTask]) throws -> [String] {
-    let tokenizer = model.encoder.tokenizer
-    // An answer that is longer than every expected one is wrong, whatever comes after.
-    let expected = tasks.map { tokenizer.encode($0.reference, addSpecialTokens: false).count }
-    let limit = maxTokens ?? (expected.max() ?? 0) + 8
-    let generator = Generator(
-      model: model.network, stopTokens: tokenizer.endOfGenerationTokenIDs)
-    var progress = ProgressLine(total: tasks.count)
+  private func answer(
+    _ model: LanguageModel, _ pattern: AnswerPattern?, rows total: Int
+  ) throws -> AnswerScores {
+    var progress = ProgressLine(total: total)
     defer { progress.clear() }
-    return try generator.generate(
-      tasks.map(\.prompt), maxTokens: limit, onFinish: { progress.show($0, "answers") }
-    ).map { tokenizer.decode($0.tokens, skipSpecialTokens: true) }
+    var done = 0
+    return try model.scoreAnswers(of: rows.data, pattern: pattern, maxTokens: maxTokens) {
+      task, answer in
+      done += 1
+      if !json, done <= samples {
+        progress.clear()
+        show(task, answer)
+      }
+      progress.show(done, "answers")
+    }
   }
 
-  private func show(_ tasks: [GenerationTask], _ answers: [String]) {
-    for (task, answer) in zip(tasks, answers).prefix(max(samples, 0)) {
-      Console.say(
-        """
-        line \(task.line)
-          asked    \(task.question.oneLine)
-          expected \(task.reference.oneLine)
-          answer   \(answer.oneLine)
-        """)
-    }
+  private func show(_ task: GenerationTask, _ answer: String) {
+    Console.say(
+      """
+      line \(task.line)
+        asked    \(task.question.oneLine)
+        expected \(task.reference.oneLine)
+        answer   \(answer.oneLine)
+      """)
   }
 }
 
@@ -91,5 +115,9 @@ extension String {
   var oneLine: String {
     let line = split(whereSeparator: \.isNewline).joined(separator: " ⏎ ")
     return line.count <= 300 ? line : line.prefix(300) + "…"
+  }
+
+  fileprivate func padding(_ width: Int) -> String {
+    self + String(repeating: " ", count: max(0, width - count))
   }
 }

@@ -10,7 +10,10 @@ final class Interruption {
   private let sources: [any DispatchSourceSignal]
 
   /// Whether an end was asked for.
-  var isRequested: Bool { requests.count > 0 }
+  var isRequested: Bool { requests.first != nil }
+
+  /// What a shell expects of a process that a signal ended: 130 after Ctrl-C, 143 after SIGTERM.
+  var exitCode: Int32 { 128 + (requests.first ?? SIGINT) }
 
   /// - Parameter note: what the first signal makes the command do, for the person who sent it.
   init(note: String = "finishing the step, then saving; once more to end at once") {
@@ -32,20 +35,21 @@ final class Interruption {
   }
 
   private final class Requests: Sendable {
-    private let received = Mutex(0)
+    private let received = Mutex<Int32?>(nil)
     private let note: String
 
     init(note: String) { self.note = note }
 
-    var count: Int { received.withLock { $0 } }
+    /// The signal that came first.
+    var first: Int32? { received.withLock { $0 } }
 
     func add(_ number: Int32) {
-      let count = received.withLock {
-        $0 += 1
-        return $0
+      let isFirst = received.withLock { first in
+        defer { first = first ?? number }
+        return first == nil
       }
       // Files are renamed into place: ending here leaves none half written.
-      if count > 1 { _exit(128 + number) }
+      guard isFirst else { _exit(128 + number) }
       Console.error("\n\(note)\n")
     }
   }

@@ -52,9 +52,13 @@ struct RowsOptions: ParsableArguments {
     help: "The longest row in tokens; longer ones are an error (default: the model's context).")
   var maxLength: Int?
 
+  func maxLength(for model: LanguageModel) -> Int {
+    maxLength ?? model.network.configuration.contextLength
+  }
+
   func load(for model: LanguageModel) throws -> Dataset {
     try Dataset(
-      contentsOf: data, encoder: model.encoder,
-      maxLength: maxLength ?? model.network.configuration.contextLength, truncation: .error)
+      contentsOf: data, encoder: model.encoder, maxLength: maxLength(for: model),
+      truncation: .error)
   }
 }

@@ -11,9 +11,9 @@ import LoRATraining
 
 extension PreparedRun {
   /// The facts of the model card and of the report.
-  func runFacts(
-    _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
-  ) -> [(name: String, value: String)] {
+  func runFacts(_ folder: RunFolder) throws -> [(name: String, value: String)] {
+    let totals = try RunTotals(folder)
+    let total = trainer.totalSteps
     let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
     var facts = [
       ("base model", (configuration.model as NSString).lastPathComponent),
@@ -22,45 +22,65 @@ extension PreparedRun {
         "\(Console.count(report.rows)) (\(data.format.rawValue)), \(Console.count(report.tokens)) "
           + "tokens, \(Console.count(report.supervisedTokens)) with loss"
       ),
+      (
+        "row length",
+        "median \(report.lengths.median), longest \(report.lengths.longest) tokens"
+      ),
       ("rank, alpha", "\(adapter.rank), \(adapter.alpha ?? Float(adapter.rank))"),
       (
         "adapted layers",
         "\(summary.modulePaths.count), \(Console.count(summary.trainableParameterCount)) parameters"
-      ), ("steps", run.steps == total ? "\(total)" : "\(run.steps) of \(total)"),
+      ), ("steps", totals.steps == total ? "\(total)" : "\(totals.steps) of \(total)"),
       ("batch size", "\(configuration.batchSize)"),
       ("learning rate", "\(configuration.learningRate), \(configuration.schedule.rawValue)"),
-      ("last training loss", Console.fixed(run.loss, 4)),
     ]
-    if let evaluation {
-      facts.append(
-        (
-          "evaluation loss",
-          "\(Console.fixed(evaluation.loss, 4)) on \(Console.count(evaluation.rows)) rows"
-        ))
-    }
+    if let loss = totals.loss { facts.append(("last training loss", Console.fixed(loss, 4))) }
+    facts += evaluationFacts(totals.lastEvaluation)
     facts += [
       ("precision, seed", "\(model.network.computeType.name), \(configuration.seed)"),
       (
-        "time", "\(Console.time(run.seconds)), \(Console.fixed(run.tokensPerSecond, 0)) tokens/s"
-      ), ("peak memory", "\(Console.fixed(peakResidentMegabytes(), 0)) MB"),
+        "time",
+        "\(Console.time(totals.seconds)), \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s"
+      ), ("peak memory", "\(Console.fixed(max(totals.peakMegabytes, 0), 0)) MB"),
     ]
     return facts
   }
 
+  private func evaluationFacts(_ last: JSONObject?) -> [(name: String, value: String)] {
+    guard let last, let loss = last["eval_loss"]?.numberValue else { return [] }
+    let rows = last["eval_rows"]?.integerValue ?? 0
+    var facts = [
+      ("evaluation loss", "\(Console.fixed(loss, 4)) on \(Console.count(rows)) rows")
+    ]
+    let names = [
+      ("eval_exact_match", "exact match"), ("eval_json_valid", "valid JSON"),
+      ("eval_regex_match", "pattern matched"),
+    ]
+    let answers = last["eval_answers"]?.integerValue ?? 0
+    for (key, name) in names {
+      guard let share = last[key]?.numberValue else { continue }
+      facts.append((name, "\(Console.fixed(100 * share, 1))% of \(Console.count(answers)) answers"))
+    }
+    return facts
+  }
+
   /// The report as HTML.
-  func report(facts: [(name: String, value: String)], folder: RunFolder) throws -> String {
-    let lines = try String(contentsOfFile: folder.file("metrics.jsonl"), encoding: .utf8)
+  func report(
+    facts: [(name: String, value: String)], folder: RunFolder, samples: [RunReport.Sample]
+  ) throws -> String {
     let settings = try String(contentsOfFile: folder.file("config.resolved.yaml"), encoding: .utf8)
     return RunReport(
       title: (folder.path as NSString).lastPathComponent, facts: facts,
-      metrics: lines.split(separator: "\n").compactMap {
-        try? JSONValue(parsing: String($0)).objectValue
-      }, samples: try samples(3), settings: settings
+      metrics: try RunTotals(folder).metrics, samples: samples,
+      warnings: warnings.map(\.description), settings: settings
     ).html
   }
 
+  /// The base model's name on the Hugging Face Hub, where its files say it.
+  var baseIdentifier: String? { (try? ModelSource(path: configuration.model))?.hubIdentifier }
+
   /// Answers to a few rows, of the evaluation where there is one.
-  private func samples(_ count: Int) throws -> [RunReport.Sample] {
+  func samples(_ count: Int) throws -> [RunReport.Sample] {
     let source = evalData ?? data
     guard source.format != .text else { return [] }
     let lines = Set(source.examples.prefix(count).map(\.line))

@@ -128,6 +128,9 @@ extension RunConfiguration {
       .optional("save_total_limit", \.saveTotalLimit, "a whole number", decides: false) { $0.int },
       .optional("eval_steps", \.evalSteps, "a whole number", decides: false) { $0.int },
       .optional("early_stopping_patience", \.earlyStoppingPatience, "a whole number") { $0.int },
+      .value("eval_generate", \.evalGenerate, "true or false", decides: false) { $0.bool },
+      .value("eval_generate_rows", \.evalGenerateRows, "a whole number", decides: false) { $0.int },
+      .optionalString("eval_regex", \.evalRegex, decides: false),
       .optional("log_steps", \.logSteps, "a whole number", decides: false) { $0.int },
     ]
   }

@@ -52,6 +52,9 @@ struct RunConfiguration {
   var saveTotalLimit: Int?
   var evalSteps: Int?
   var earlyStoppingPatience: Int?
+  var evalGenerate = false
+  var evalGenerateRows = 64
+  var evalRegex: String?
   var logSteps: Int?
 
   var adapter: LoRAConfiguration {
@@ -78,32 +81,52 @@ struct RunConfiguration {
   }
 
   /// Checks what can be checked before a file is opened.
+  ///
+  /// - Throws: the one error, or a `ValidationError` that lists them all.
   func validate() throws {
-    for (name, value) in [("model", model), ("data", data), ("output", output)] where value.isEmpty
-    {
-      throw ValidationError("give --\(name), or \(name) in the file of --config")
+    var problems: [any Error] = []
+    func require(_ condition: Bool, _ problem: @autoclosure () -> String) {
+      if !condition { problems.append(ValidationError(problem())) }
     }
-    if initAdapter == nil { try adapter.validate() }
-    try training.validate()
+    func collect(_ check: () throws -> Void) {
+      do { try check() } catch { problems.append(error) }
+    }
+    for (name, value) in [("model", model), ("data", data), ("output", output)] {
+      require(!value.isEmpty, "give --\(name), or \(name) in the file of --config")
+    }
+    if initAdapter == nil { collect(adapter.validate) }
+    problems += training.problems
     for (name, value) in [
       ("max-length", maxLength), ("save-steps", saveSteps), ("eval-steps", evalSteps),
       ("log-steps", logSteps), ("save-total-limit", saveTotalLimit),
       ("early-stopping-patience", earlyStoppingPatience),
+      ("eval-generate-rows", evalGenerateRows),
     ] {
-      if let value, value < 1 { throw ValidationError("--\(name) is \(value): give 1 or more") }
+      require(value ?? 1 >= 1, "--\(name) is \(value ?? 0): give 1 or more")
     }
-    if evalData != nil, evalSplit != nil {
-      throw ValidationError("eval_data and eval_split exclude each other")
+    require(
+      evalData == nil || evalSplit == nil, "eval_data and eval_split exclude each other")
+    if let evalSplit {
+      require(
+        evalSplit > 0 && evalSplit < 1,
+        "--eval-split is \(evalSplit): give a share between 0 and 1, like 0.05")
     }
-    if let evalSplit, !(evalSplit > 0 && evalSplit < 1) {
-      throw ValidationError("--eval-split is \(evalSplit): give a share between 0 and 1, like 0.05")
+    let evaluates = evalData != nil || evalSplit != nil
+    require(
+      evalSteps == nil || evaluates,
+      "--eval-steps needs rows to evaluate on: give --eval-data or --eval-split")
+    require(
+      !evalGenerate || evaluates,
+      "--eval-generate needs rows to answer: give --eval-data or --eval-split")
+    require(
+      earlyStoppingPatience == nil || evalSteps != nil,
+      "--early-stopping-patience counts evaluations: give --eval-steps")
+    require(evalRegex == nil || evalGenerate, "--eval-regex looks at answers: give --eval-generate")
+    collect { _ = try evalRegex.map(AnswerPattern.init) }
+    guard problems.count > 1 else {
+      if let problem = problems.first { throw problem }
+      return
     }
-    if evalSteps != nil, evalData == nil, evalSplit == nil {
-      throw ValidationError(
-        "--eval-steps needs rows to evaluate on: give --eval-data or --eval-split")
-    }
-    if earlyStoppingPatience != nil, evalSteps == nil {
-      throw ValidationError("--early-stopping-patience counts evaluations: give --eval-steps")
-    }
+    throw ValidationError(problems.map { "\($0)" }.joined(separator: "\n"))
   }
 }

@@ -68,6 +68,13 @@ struct RunFlags: ParsableArguments {
   var evalSteps: Int?
   @Option(help: "Stop when this many evaluations in a row brought nothing better.")
   var earlyStoppingPatience: Int?
+  @Flag(
+    help: "Also answer rows greedily at each evaluation: exact match, valid JSON, --eval-regex.")
+  var evalGenerate = false
+  @Option(help: "How many of the rows are answered then (default: 64).")
+  var evalGenerateRows: Int?
+  @Option(help: "A regular expression that answers should contain; ^…$ is the whole answer.")
+  var evalRegex: String?
   @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
   var logSteps: Int?
 
@@ -154,6 +161,9 @@ struct RunFlags: ParsableArguments {
     set(\.saveTotalLimit, saveTotalLimit)
     set(\.evalSteps, evalSteps)
     set(\.earlyStoppingPatience, earlyStoppingPatience)
+    if evalGenerate { run.evalGenerate = true }
+    set(\.evalGenerateRows, evalGenerateRows)
+    set(\.evalRegex, evalRegex)
     set(\.logSteps, logSteps)
   }
 }

@@ -2,8 +2,6 @@
 
 import Foundation
 import LoRAFormats
-import LoRAJSON
-import LoRATraining
 
 /// Where a run writes.
 struct RunFolder {
@@ -43,7 +41,7 @@ struct RunFolder {
     guard !keepingRun else { return }
     let ours = [
       "metrics.jsonl", "README.md", "config.resolved.yaml", "checkpoints", "best",
-      "report.html",
+      "report.html", RunLog.tensorBoardFolder,
     ]
     for name in try contents() where ours.contains(name) {
       try FileManager.default.removeItem(atPath: file(name))
@@ -61,43 +59,15 @@ struct RunFolder {
 
   func file(_ name: String) -> String { path + "/" + name }
 
+  /// Whether an adapter lies in the folder itself.
+  var hasAdapter: Bool { has("adapter_model.safetensors") }
+
+  /// Whether a run has written everything that it writes at its end.
+  var isFinished: Bool { hasAdapter && has("README.md") && has("report.html") }
+
+  private func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name)) }
+
   var url: URL { URL(fileURLWithPath: path, isDirectory: true) }
 
   var checkpoints: CheckpointFolder { CheckpointFolder(path: file("checkpoints")) }
-}
-
-/// `metrics.jsonl`: one object per step, there as soon as the step is done.
-final class MetricsFile {
-  private let path: String
-  private let handle: FileHandle
-
-  /// - Parameter steps: keeps the lines of this many steps of an earlier part of the run.
-  init(_ path: String, keepingSteps steps: Int = 0) throws {
-    self.path = path
-    let earlier = steps > 0 ? (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" : ""
-    let kept = earlier.split(separator: "\n").filter { line in
-      let step = (try? JSONValue(parsing: String(line)))?.objectValue?["step"]?.integerValue
-      return step.map { $0 <= steps } ?? false
-    }
-    try AtomicFile.write(kept.map { $0 + "\n" }.joined(), to: path)
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw OutputFileError(
-        file: path, message: "cannot open the file", hint: "choose a folder that you may write to")
-    }
-    handle.seekToEndOfFile()
-    self.handle = handle
-  }
-
-  deinit { try? handle.close() }
-
-  func write(_ object: JSONObject) throws {
-    do {
-      try handle.write(
-        contentsOf: Data((JSONValue.object(object).serialized(.compact) + "\n").utf8))
-    } catch {
-      throw OutputFileError(
-        file: path, message: "cannot write: \(error.localizedDescription)",
-        hint: "make room on the disk")
-    }
-  }
 }

@@ -6,9 +6,6 @@ import LoRA
 import LoRAAdapters
 import LoRAFormats
 import LoRAJSON
-import LoRAModels
-import LoRATensor
-import LoRAText
 import LoRATraining
 
 /// Checks everything that can be wrong, trains, and saves.
@@ -19,6 +16,7 @@ final class TrainingRun {
   /// What the run that the configuration comes from recorded.
   private let earlier: [String: String]
   private var history = EvaluationHistory()
+  private var course = LossCourse()
 
   init(
     _ configuration: RunConfiguration, overwrite: Bool, resume: Bool = false,
@@ -33,6 +31,7 @@ final class TrainingRun {
   func run() throws {
     let checkpoint = isResumed ? try newestCheckpoint() : nil
     let prepared = try PreparedRun(configuration, adapter: checkpoint)
+    try prepared.checkAnswersCanBeScored()
     let record = try prepared.facts()
     for warning in record.differences(from: earlier) { Console.warn(warning) }
     let trainer = prepared.trainer
@@ -42,11 +41,11 @@ final class TrainingRun {
         settings: configuration.decidingSettings + record.deciding)
       history = EvaluationHistory(note: note)
     }
-    prepared.describe()
-    for warning in prepared.warnings { Console.warn(warning) }
-    guard trainer.completedSteps < trainer.totalSteps || !isResumed else {
+    guard !isResumed || !isOver(trainer) || !folder.isFinished else {
       return Console.say("the run is complete: nothing to resume")
     }
+    prepared.describe(samples: isResumed ? 0 : 2, limit: 800)
+    for warning in prepared.warnings { Console.warn(warning.description) }
 
     try folder.prepare(keepingRun: isResumed)
     try AtomicFile.write(
@@ -54,39 +53,48 @@ final class TrainingRun {
     try train(prepared, record)
   }
 
-  private func newestCheckpoint() throws -> String {
-    guard let step = folder.checkpoints.steps.last else {
-      throw OutputFileError(
-        file: folder.path, message: "there is no checkpoint to resume from",
-        hint: "train without --resume; --save-steps or an interrupt make checkpoints")
+  /// The newest checkpoint; nil where a run was ended before its first, which is then begun again.
+  private func newestCheckpoint() throws -> String? {
+    if let step = folder.checkpoints.steps.last {
+      Console.say("resuming from step \(step)")
+      return folder.checkpoints.folder(step)
     }
-    Console.say("resuming from step \(step)")
-    return folder.checkpoints.folder(step)
+    guard !folder.hasAdapter else {
+      throw OutputFileError(
+        file: folder.path, message: "the folder holds an adapter, and no checkpoint to resume from",
+        hint:
+          "the run is complete, or was made without --save-steps; --init-adapter goes on from it")
+    }
+    Console.say("there is no checkpoint in \(folder.path) yet: beginning with step 1")
+    return nil
   }
 
   private func train(_ prepared: PreparedRun, _ record: RunFacts) throws {
-    let (model, trainer, evalData) = (prepared.model, prepared.trainer, prepared.evalData)
-    let metrics = try MetricsFile(
-      folder.file("metrics.jsonl"), keepingSteps: trainer.completedSteps)
+    let (model, trainer) = (prepared.model, prepared.trainer)
+    let log = try RunLog(folder, keepingSteps: trainer.completedSteps)
     let interruption = Interruption()
     let total = trainer.totalSteps
     let logSteps = configuration.logSteps ?? max(1, total / 20)
-    var progress = ProgressLine(total: total, quietSeconds: .infinity)
-    var lastEvaluation: Evaluation?
+    var progress = ProgressLine(
+      total: total, from: trainer.completedSteps, quietSeconds: .infinity)
+    progress.note(trainer.completedSteps, "first step …")
 
-    let run = try trainer.fit { report in
+    func afterStep(_ report: StepReport) throws -> Bool {
       var figures = report.json
-      let text = report.line
       if report.step % logSteps == 0 || report.step == total {
         progress.clear()
-        Console.say("step \(report.step)/\(total)  \(text)")
+        Console.say("step \(report.step)/\(total)  \(report.line)")
       }
-      progress.show(report.step, text)
-      if let evalData,
+      progress.show(report.step, report.line + "  \(Int(residentMegabytes())) MB")
+      if let warning = course.add(report) {
+        progress.clear()
+        Console.warn(warning)
+      }
+      if prepared.evalData != nil,
         report.step == total || report.step % (configuration.evalSteps ?? .max) == 0
       {
-        let evaluation = evaluate(model.network, evalData.examples)
-        lastEvaluation = evaluation
+        progress.note(report.step, "evaluating …")
+        let evaluation = try prepared.evaluate()
         progress.clear()
         Console.say("step \(report.step)/\(total)  \(evaluation.line)")
         for (key, value) in evaluation.json { figures[key] = value }
@@ -95,29 +103,44 @@ final class TrainingRun {
             PreparedRun.adapterName, to: folder.url.appendingPathComponent("best"))
         }
       }
-      try metrics.write(figures)
+      try log.write(figures)
       let isInterrupted = interruption.isRequested && report.step < total
       if report.step % (configuration.saveSteps ?? .max) == 0 || isInterrupted {
-        try saveCheckpoint(model, trainer, record)
+        try saveCheckpoint(prepared, record)
       }
       return !interruption.isRequested && !isExhausted
     }
+
+    if !isOver(trainer) {
+      do {
+        try trainer.fit(onStep: afterStep)
+      } catch let error as TrainingError {
+        progress.clear()
+        throw try ended(by: error, prepared, record)
+      }
+    }
     progress.clear()
-    try save(prepared, run, lastEvaluation, total: total)
-    if configuration.evalSteps != nil {
+    try save(prepared)
+    try report(end: interruption, trainer)
+  }
+
+  /// Says how the run ended, where it is not simply done.
+  private func report(end interruption: Interruption, _ trainer: Trainer) throws {
+    let (steps, total) = (trainer.completedSteps, trainer.totalSteps)
+    if configuration.evalSteps != nil, history.bestStep > 0 {
       Console.say(
         "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
           + "in \(folder.file("best"))")
     }
-    if run.steps < total, isExhausted, !interruption.isRequested {
+    if steps < total, isExhausted, !interruption.isRequested {
       Console.say(
-        "stopped early after step \(run.steps) of \(total): \(history.sinceBest) evaluations "
+        "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
           + "brought nothing better")
-    } else if run.steps < total {
+    } else if steps < total {
       Console.error(
-        "interrupted after step \(run.steps) of \(total); the adapter so far is in \(folder.path)\n"
+        "interrupted after step \(steps) of \(total); the adapter so far is in \(folder.path)\n"
           + "go on with the same command and --resume\n")
-      throw ExitCode(130)
+      throw ExitCode(interruption.exitCode)
     }
   }
 
@@ -126,13 +149,16 @@ final class TrainingRun {
     configuration.earlyStoppingPatience.map { history.sinceBest >= $0 } ?? false
   }
 
-  private func saveCheckpoint(
-    _ model: LanguageModel, _ trainer: Trainer, _ record: RunFacts
-  ) throws {
+  private func isOver(_ trainer: Trainer) -> Bool {
+    trainer.completedSteps >= trainer.totalSteps || isExhausted
+  }
+
+  private func saveCheckpoint(_ prepared: PreparedRun, _ record: RunFacts) throws {
+    let trainer = prepared.trainer
     try folder.checkpoints.save(
       trainer.completedSteps, keeping: configuration.saveTotalLimit
     ) { path in
-      try model.saveAdapter(
+      try prepared.model.saveAdapter(
         PreparedRun.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
       try trainer.saveState(
         to: path + "/" + CheckpointFolder.stateName,
@@ -140,24 +166,48 @@ final class TrainingRun {
     }
   }
 
-  private func save(
-    _ prepared: PreparedRun, _ run: TrainingSummary, _ evaluation: Evaluation?, total: Int
-  ) throws {
+  /// Keeps what is good of a run that cannot go on: the state before the step that failed.
+  private func ended(
+    by error: TrainingError, _ prepared: PreparedRun, _ record: RunFacts
+  ) throws -> any Error {
+    let step = prepared.trainer.completedSteps
+    var kept = folder.checkpoints.steps.last
+    if step > 0, prepared.trainer.isFinite {
+      try saveCheckpoint(prepared, record)
+      kept = step
+    }
+    let facts = try prepared.runFacts(folder)
+    try AtomicFile.write(
+      try prepared.report(facts: facts, folder: folder, samples: []),
+      to: folder.file("report.html"))
+    guard let kept else { return error }
+    return TrainingError(
+      message: error.message,
+      hint: error.hint + "\nthe adapter of step \(kept), all of it numbers, is in "
+        + "\(folder.checkpoints.folder(kept)): --init-adapter goes on from it")
+  }
+
+  private func save(_ prepared: PreparedRun) throws {
     let model = prepared.model
     try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
-    let facts = prepared.runFacts(run, evaluation, total: total)
+    let facts = try prepared.runFacts(folder)
     try AtomicFile.write(
-      ModelCard(run: configuration, facts: facts).text, to: folder.file("README.md"))
+      ModelCard(
+        run: configuration, facts: facts, baseIdentifier: prepared.baseIdentifier,
+        format: prepared.data.format
+      ).text, to: folder.file("README.md"))
+    let totals = try RunTotals(folder)
     Console.say(
       """
-      \(run.steps) steps in \(Console.time(run.seconds)), \
-      \(Console.fixed(run.tokensPerSecond, 0)) tokens/s, peak memory \
+      \(totals.steps) steps in \(Console.time(totals.seconds)), \
+      \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s, peak memory \
       \(Console.fixed(peakResidentMegabytes(), 0)) MB
       adapter: \(folder.path)
       """)
     // The adapter is safe by now: answers for people to look at may take some seconds.
     try AtomicFile.write(
-      try prepared.report(facts: facts, folder: folder), to: folder.file("report.html"))
+      try prepared.report(facts: facts, folder: folder, samples: try prepared.samples(3)),
+      to: folder.file("report.html"))
     Console.say("report:  \(folder.file("report.html"))")
   }
 }
@@ -167,18 +217,5 @@ extension StepReport {
   fileprivate var line: String {
     "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "
       + "norm \(Console.fixed(gradNorm, 3))  \(Console.fixed(tokensPerSecond, 0)) tok/s"
-  }
-}
-
-extension Evaluation {
-  fileprivate var line: String {
-    "eval loss \(Console.fixed(loss, 4))  perplexity \(Console.fixed(perplexity, 3))"
-  }
-
-  fileprivate var json: JSONObject {
-    [
-      "eval_loss": .number(loss), "eval_perplexity": .number(perplexity),
-      "eval_rows": .integer(rows), "eval_supervised_tokens": .integer(supervisedTokens),
-    ]
   }
 }

@@ -27,15 +27,19 @@ struct CheckTests {
     ]
     let result = try check(Self.examples + "/train.jsonl", arguments)
     #expect(result.exitCode == 0, "\(result.errors)")
-    #expect(result.output.contains("480 rows (messages), 33,169 tokens, 15,804 with loss (48%)"))
+    #expect(result.output.contains("), 33,169 tokens, 15,804 with loss (48%)"))
     #expect(
       result.output.contains("shortest 57, median 69, 90% 74, 99% 79, longest 82"))
-    #expect(result.output.contains("60 steps of 16 rows\n"))
-    #expect(result.output.contains("warm-up: 2 steps"))
+    #expect(result.output.contains("60 steps of 16 rows, 2 of them warm-up\n"))
     #expect(
       result.output.contains(
         "<|im_start|>assistant\n⟦{\"item\": \"desk\", \"quantity\": 23, \"color\": \"pink\", "
           + "\"city\": null, \"urgent\": true}<|im_end|>⟧\n"))
+    #expect(result.output.contains("480 rows (messages: 480 system, 480 user, 480 assistant)"))
+    #expect(
+      result.output.contains(
+        "stop: every row ends in <|im_end|>, the model's end of text, and carries loss there"))
+    #expect(result.output.contains("learning rate 0.001: usual for LoRA"))
     #expect(result.output.hasSuffix("nothing is wrong\n"))
     let json = try check(Self.examples + "/train.jsonl", arguments + ["--json"])
     let object = try #require(try JSONValue(parsing: json.output).objectValue)
@@ -66,7 +70,7 @@ struct CheckTests {
       "d.jsonl:2: 1 row with a special token spelled out in the text (<|im_end|>)",
       "d.jsonl:1: 5 of 5 rows are also trained on", "only 5 rows",
       "the learning rate 0.01 is high", "alpha/rank is 32.0", "a batch of 100 rows",
-      "only 1 step: ", "warm-up takes 50%",
+      "only 1 step; ", "warm-up takes 50%",
     ] {
       #expect(result.output.contains(part), "\(part) is not in:\n\(result.output)")
     }
@@ -78,5 +82,77 @@ struct CheckTests {
     let result = try check(data)
     #expect(result.exitCode == 1)
     #expect(result.errors.contains("d.jsonl:1: the key completion is missing"))
+  }
+}
+
+/// What `lora check --json` says of conversations that are odd, on a tiny model.
+struct CheckFindingsTests {
+  @Test func everyFindingNamesItsLines() throws {
+    let folder = try TemporaryFolder()
+    func row(_ turns: [(String, String)]) -> String {
+      let messages = turns.map { #"{"role": "\#($0.0)", "content": "\#($0.1)"}"# }
+      return #"{"messages": ["# + messages.joined(separator: ", ") + "]}"
+    }
+    let rows = [
+      row([("user", "a"), ("assistant", "b")]), row([("user", "a"), ("assistant", "c")]),
+      row([("user", "a"), ("assistant", "b")]), row([("user", " "), ("assistant", "d")]),
+      row([("user", "e"), ("user", "f"), ("assistant", "g")]),
+      row([("user", "h"), ("assistant", "i"), ("user", "j")]),
+      row([("user", "k <|end|> l"), ("assistant", "m")]),
+      row([("system", "s"), ("user", "a"), ("assistant", "b")]),
+    ]
+    let data = try folder.write(Array(rows.joined(separator: "\n").utf8), to: "d.jsonl")
+    let other = try folder.write(Array(rows[6...].joined(separator: "\n").utf8), to: "e.jsonl")
+    let result = try LoraProcess.run([
+      "check", "--model", Fixture.path("folder/tied-f32"), "--data", data, "--eval-data", other,
+      "--epochs", "2", "--rank", "2", "--target-modules", "q_proj,v_proj", "--json", "--samples",
+      "1",
+    ])
+    #expect(result.exitCode == 0, "\(result.errors)")
+    let object = try #require(try JSONValue(parsing: result.output).objectValue)
+    #expect(
+      object["messages_by_role"]
+        == .object(["user": .integer(10), "assistant": .integer(8), "system": .integer(1)]))
+    #expect(object["rows_with_stop_token"]?.integerValue == 8)
+    #expect(object["stop_token"]?.stringValue == "<|end|>")
+    #expect(object["evaluation_rows"]?.integerValue == 2)
+    let sample = try #require(object["samples"]?.arrayValue?.first?.objectValue)
+    #expect(
+      sample["marked"]?.stringValue == "<|bos|><|user|>a<|end|><|assistant|>⟦b<|end|>⟧")
+    let found = try #require(object["warnings"]?.arrayValue).compactMap(\.objectValue)
+    func lines(_ kind: String) -> [Int]? {
+      found.first { $0["kind"]?.stringValue == kind }?["lines"]?.arrayValue?
+        .compactMap(\.integerValue)
+    }
+    #expect(lines("duplicate") == [3] && lines("contradiction") == [2])
+    #expect(lines("blank") == [4] && lines("same_role_twice") == [5])
+    #expect(lines("unanswered") == [6] && lines("special_token") == [7])
+    #expect(lines("overlap") == [1, 2] && lines("few_rows") == [])
+    #expect(lines("steps") == [] && lines("target_modules") == [])
+    for finding in found {
+      #expect(finding["message"]?.stringValue?.isEmpty == false)
+      #expect(finding.keys == ["kind", "file", "lines", "message", "hint"])
+    }
+    let verdicts = try #require(object["verdicts"]?.arrayValue).compactMap(\.objectValue)
+    let fine = verdicts.filter { $0["fine"]?.boolValue == true }
+    let names = fine.compactMap { $0["setting"]?.stringValue }
+    #expect(names.contains("batch_size"))
+    #expect(verdicts.count > fine.count)
+  }
+
+  /// Every mistake of the settings at once, each with what to do.
+  @Test func everyMistakeOfTheSettingsAtOnce() throws {
+    let result = try LoraProcess.run([
+      "check", "--model", "m", "--data", "d", "--learning-rate=-1", "--batch-size", "0",
+      "--save-steps", "0", "--eval-regex", "[", "--eval-generate", "--warmup-ratio", "3",
+    ])
+    #expect(result.exitCode == 64)
+    for part in [
+      "the learning rate is -1.0", "the batch size is 0", "--save-steps is 0: give 1 or more",
+      "not a regular expression: [", "the warm-up ratio is 3.0",
+      "--eval-generate needs rows to answer: give --eval-data or --eval-split",
+    ] {
+      #expect(result.errors.contains(part), "\(part) is not in:\n\(result.errors)")
+    }
   }
 }

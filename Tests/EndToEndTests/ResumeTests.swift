@@ -68,9 +68,16 @@ struct ResumeTests {
   }
 
   @Test func whatCannotBeResumed() throws {
+    // Nothing to resume from yet: the run was ended before its first checkpoint, so it begins.
     let none = try LoraProcess.run(arguments("none", ["--resume"]))
-    #expect(none.exitCode == 1)
-    #expect(none.errors.contains("there is no checkpoint to resume from"))
+    #expect(none.exitCode == 0, "\(none.errors)")
+    #expect(none.output.contains("there is no checkpoint in \(folder.file("none")) yet"))
+    // A finished adapter without checkpoints is not trained over.
+    try FileManager.default.removeItem(atPath: folder.file("none/checkpoints"))
+    let finished = try LoraProcess.run(arguments("none", ["--resume"]))
+    #expect(finished.exitCode == 1)
+    #expect(
+      finished.errors.contains("the folder holds an adapter, and no checkpoint to resume from"))
     #expect(try LoraProcess.run(arguments("run", ["--max-steps", "1"])).exitCode == 64)
     let short = try LoraProcess.run(arguments("run"))
     #expect(short.exitCode == 0)

@@ -38,7 +38,7 @@ struct TrainTests {
   @Test func trainingMakesTheModelBetterAndThePiecesFit() throws {
     let result = try train(["--epochs", "2", "--rank", "4", "--alpha", "8", "--save-steps", "4"])
     #expect(result.exitCode == 0, "\(result.errors)")
-    #expect(result.output.contains("rows.jsonl: 24 rows (messages)"))
+    #expect(result.output.contains("rows.jsonl: 24 rows (messages: 24 system, "))
     #expect(result.output.contains("adapter: rank 4, scale 2.0, 210 layers"))
     #expect(result.output.contains("step 6/6  loss "))
     let adapter = folder.file("adapter")
@@ -46,7 +46,7 @@ struct TrainTests {
     #expect(
       files == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "checkpoints",
-        "config.resolved.yaml", "metrics.jsonl", "report.html",
+        "config.resolved.yaml", "metrics.jsonl", "report.html", "tensorboard",
       ])
     let metrics = try String(contentsOfFile: adapter + "/metrics.jsonl", encoding: .utf8)
     let steps = try metrics.split(separator: "\n").map { try object(String($0)) }

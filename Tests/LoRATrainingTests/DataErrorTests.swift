@@ -41,7 +41,25 @@ struct DataErrorTests {
     (
       "[\n{\"text\": \"a\"}\n]",
       "d.jsonl:1: not JSON: expected a value, found the end of the text (column 2)\n"
+        + "d.jsonl:3: not JSON: expected a value, found ']' (column 1)\n"
         + "hint: write one object a line: jq -c '.[]' does that to a JSON array"
+    ),
+    (
+      "{\n  \"text\": \"a\"\n}",
+      "d.jsonl:1: not JSON: expected a key in double quotes, found the end of the text (column 2)\n"
+        + "d.jsonl:2: not JSON: unexpected ':' after the value (column 9)\n"
+        + "d.jsonl:3: not JSON: expected a value, found '}' (column 1)\n"
+        + "hint: write one object a line: jq -c . does that"
+    ),
+    (
+      "\(good)\r\(good)\r",
+      "d.jsonl:1: not JSON: unexpected '{' after the value (column 19)\n"
+        + "hint: the lines end in a carriage return alone: tr '\\r' '\\n' < FILE > rows.jsonl mends that"
+    ),
+    (
+      (1...14).map { "{\"text\": \($0)}" }.joined(separator: "\n"),
+      (1...10).map { "d.jsonl:\($0): text is a number, not a string\n" }.joined()
+        + "and 4 more faulty rows\nhint: write the value in quotes"
     ),
     (
       "[{\"text\": \"a\"}]",
@@ -157,6 +175,23 @@ struct DataErrorTests {
       try message(latin1)
         == "d.jsonl:2: the line is not UTF-8\n"
         + "hint: convert the file, for instance with iconv -f latin1 -t utf-8")
+  }
+
+  /// Files that are no text are named by what they are.
+  @Test(arguments: [
+    ([0x1F, 0x8B, 8, 0], "compressed with gzip", "gzip -dc FILE"),
+    (Array("PAR1".utf8), "Parquet", "read_parquet(FILE)"),
+    (Array("ARROW1\0\0".utf8), "Arrow", "read_parquet(FILE)"),
+    ([0x28, 0xB5, 0x2F, 0xFD], "compressed with zstd", "zstd -dc FILE"),
+    (Array("BZh9".utf8), "compressed with bzip2", "bzip2 -dc FILE"),
+    ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "compressed with xz", "xz -dc FILE"),
+    (Array("PK\u{3}\u{4}".utf8), "a zip archive (or a spreadsheet)", "one JSON object a line"),
+    (Array("GGUF".utf8), "a GGUF model", "the model with --model"),
+    (Array("SQLite format 3\0".utf8), "an SQLite database", "JSON objects, one a line"),
+  ]) func containers(start: [UInt8], name: String, hint: String) throws {
+    let text = try message(start + [UInt8](repeating: 7, count: 100))
+    #expect(text.hasPrefix("d.jsonl: the file is \(name), not text\nhint: "), "\(text)")
+    #expect(text.contains(hint), "\(text)")
   }
 
   @Test func files() throws {

@@ -106,6 +106,10 @@ struct MaskTests {
     (#"{"prompt": "one two", "completion": " three"}"#, "one two‹ three<|im_end|>›"),
     (#"{"prompt": "", "completion": "all of it"}"#, "all‹ of it<|im_end|>›"),
     (#"{"text": "all of it"}"#, "all‹ of it<|im_end|>›"),
+    // A row that spells its end out does not get a second one.
+    (#"{"text": "all of it<|im_end|>"}"#, "all‹ of it<|im_end|>›"),
+    (#"{"prompt": "one", "completion": " two<|im_end|>"}"#, "one‹ two<|im_end|>›"),
+    (#"{"prompt": "one", "completion": " two<|endoftext|>"}"#, "one‹ two<|endoftext|>›"),
   ]) func spans(row: String, expected: String) throws {
     let data = try dataset(row + "\n")
     let example = try #require(data.examples.first)

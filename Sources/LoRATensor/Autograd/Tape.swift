@@ -18,14 +18,17 @@ package final class Tape: @unchecked Sendable {
 
   private struct Node {
     let outputs: [Int]
+    let place: String
     let backward: ([Tensor?], Gradients) -> Void
   }
 
   private var leaves: [ObjectIdentifier: Variable] = [:]
   private var nodes: [Node] = []
   private var variableCount = 0
+  private let watch: NumericsWatch?
 
-  package init(parameters: [Parameter]) {
+  package init(parameters: [Parameter], watch: NumericsWatch? = nil) {
+    self.watch = watch
     for parameter in parameters { leaves[ObjectIdentifier(parameter)] = makeVariable() }
   }
 
@@ -46,10 +49,12 @@ package final class Tape: @unchecked Sendable {
     _ outputs: [Tensor], inputs: [Tensor], backward: @escaping ([Tensor?], Gradients) -> Void
   ) -> [Tensor] {
     guard let tape = Tape.current, inputs.contains(where: tape.contains) else { return outputs }
+    let place = tape.watch?.visit(outputs, inputs: inputs) ?? ""
     var recorded = outputs
     for i in recorded.indices { recorded[i].variable = tape.makeVariable() }
     tape.nodes.append(
-      Node(outputs: recorded.compactMap { $0.variable?.index }, backward: backward))
+      Node(
+        outputs: recorded.compactMap { $0.variable?.index }, place: place, backward: backward))
     return recorded
   }
 
@@ -73,11 +78,12 @@ package final class Tape: @unchecked Sendable {
   /// back with this pass on top, in the order of the parameters.
   func walkBack(from result: Tensor, taking sums: consuming [Tensor?]) -> [Tensor?] {
     let leafCount = sums.count
-    let gradients = Gradients(tape: self, count: variableCount, leaves: sums)
+    let gradients = Gradients(tape: self, count: variableCount, leaves: sums, watch: watch)
     gradients.add(Tensor.full(result.shape, 1), to: result)
     // Popping releases what a step kept as soon as it is done.
     while let node = nodes.popLast() {
       let upstream = node.outputs.map { gradients.take(index: $0) }
+      gradients.place = node.place
       if upstream.contains(where: { $0 != nil }) { node.backward(upstream, gradients) }
     }
     return (0..<leafCount).map { gradients.take(index: $0) }
@@ -88,9 +94,13 @@ package final class Tape: @unchecked Sendable {
 package final class Gradients {
   private let tape: Tape
   private var slots: [Tensor?]
+  private let watch: NumericsWatch?
+  /// The operation whose backward step runs.
+  fileprivate var place = ""
 
-  fileprivate init(tape: Tape, count: Int, leaves: [Tensor?]) {
+  fileprivate init(tape: Tape, count: Int, leaves: [Tensor?], watch: NumericsWatch?) {
     self.tape = tape
+    self.watch = watch
     slots = leaves + [Tensor?](repeating: nil, count: count - leaves.count)
   }
 
@@ -103,6 +113,7 @@ package final class Gradients {
     precondition(
       gradient.shape.count == tensor.shape.count,
       "gradient of shape \(gradient.shape) for a tensor of shape \(tensor.shape)")
+    watch?.visit(gradient: gradient, from: place)
     guard slots[index] != nil else {
       slots[index] = gradient.viewed(as: tensor.shape)
       return
@@ -124,6 +135,7 @@ package final class Gradients {
 
   /// Hands back what `accumulator` gave, changed.
   package func set(_ sum: Tensor, for tensor: Tensor) {
+    watch?.visit(gradient: sum, from: place)
     if let index = tensor.variable?.index { slots[index] = sum }
   }
 

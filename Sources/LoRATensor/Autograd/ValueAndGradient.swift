@@ -19,13 +19,16 @@ public func valueAndGradient(
 }
 
 /// As above, adding the gradients to sums of earlier passes: for a step split into several passes.
+///
+/// - Parameter watch: is shown every value and gradient; for a pass whose result was no number.
 package func valueAndGradient(
-  of parameters: [Parameter], addingTo sums: inout [Tensor?], _ function: () throws -> Tensor
+  of parameters: [Parameter], addingTo sums: inout [Tensor?], watch: NumericsWatch? = nil,
+  _ function: () throws -> Tensor
 ) rethrows -> Tensor {
   precondition(
     sums.count == parameters.count,
     "valueAndGradient: \(sums.count) sums for \(parameters.count) parameters")
-  let tape = Tape(parameters: parameters)
+  let tape = Tape(parameters: parameters, watch: watch)
   let value = try Tape.$current.withValue(tape) { try function() }
   precondition(
     value.count == 1 && value.dtype == .float32,

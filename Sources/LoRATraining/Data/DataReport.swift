@@ -1,6 +1,6 @@
 // What is in a data set, and what is odd about it: read before the first step, not after the last.
 
-import LoRAText
+import LoRAJSON
 
 /// Figures and warnings about the rows of a data set.
 public struct DataReport: Sendable {
@@ -12,16 +12,22 @@ public struct DataReport: Sendable {
   public let supervisedTokens: Int
   /// Token lengths: the shortest, 50%, 90%, 99%, and the longest row.
   public let lengths: (shortest: Int, median: Int, p90: Int, p99: Int, longest: Int)
+  /// The rows whose every supervised part ends in a token that ends a turn.
+  public let rowsWithStop: Int
+  /// The tokens that rows end to carry loss with, and in how many rows, most frequent first.
+  public let lastTokens: [(token: Int32, rows: Int)]
   /// What may be wrong, each with a place and what to do.
-  public let warnings: [String]
+  public let warnings: [Finding]
 
   /// The share of tokens that carry loss.
   public var supervisedShare: Double { Double(supervisedTokens) / Double(max(tokens, 1)) }
 
   /// Looks at a data set.
   ///
-  /// - Parameter evaluation: rows that training must not see.
-  public init(_ data: Dataset, evaluation: Dataset? = nil) {
+  /// - Parameters:
+  ///   - evaluation: rows that training must not see.
+  ///   - bos: the token that begins a text; two of them are a mistake.
+  public init(_ data: Dataset, evaluation: Dataset? = nil, bos: Int32? = nil) {
     let sizes = data.examples.map(\.tokens.count).sorted()
     func quantile(_ share: Double) -> Int {
       sizes.isEmpty ? 0 : sizes[min(sizes.count - 1, Int(Double(sizes.count) * share))]
@@ -30,57 +36,151 @@ public struct DataReport: Sendable {
     tokens = sizes.reduce(0, +)
     supervisedTokens = data.examples.reduce(0) { $0 + $1.supervisedCount }
     lengths = (sizes.first ?? 0, quantile(0.5), quantile(0.9), quantile(0.99), sizes.last ?? 0)
-    var warnings: [String] = []
-    func warn(_ lines: [Int], _ what: String, _ hint: String) {
-      guard let first = lines.first else { return }
-      let count = lines.count == 1 ? "1 row" : "\(lines.count) rows"
-      warnings.append("\(data.file):\(first): \(count) \(what); \(hint)")
+    rowsWithStop = data.examples.reduce(0) { $0 + ($1.endsWithStop ? 1 : 0) }
+    var ends: [Int32: Int] = [:]
+    for example in data.examples {
+      if let last = example.mask.lastIndex(of: true) { ends[example.tokens[last], default: 0] += 1 }
     }
-    warn(data.droppedLines, "dropped: too long", "raise --max-length to keep them")
-    warn(data.truncatedLines, "truncated: what is cut off is not learned", "raise --max-length")
-    warn(
-      data.examples.filter { !$0.endsWithStop }.map(\.line),
-      "without a supervised stop token at the end: the model does not learn where to stop",
-      "check the chat template and the tokenizer's end of text")
-    warn(Self.repeated(data.examples), "equal to an earlier row", "remove them")
-    warn(
-      data.oddities.filter { !$0.specialTokens.isEmpty }.map(\.line),
-      "with a special token spelled out in the text ("
-        + (data.oddities.lazy.compactMap(\.specialTokens.first).first ?? "") + ")",
-      "it steers the model as if the template had written it: remove it unless that is meant")
-    warn(
-      data.oddities.filter { !$0.unencodable.isEmpty }.map(\.line),
-      "with a character that the model's vocabulary cannot spell: it is left out",
-      "replace it")
-    if let evaluation {
-      let seen = Set(data.examples.map(\.tokens))
-      let shared = evaluation.examples.filter { seen.contains($0.tokens) }
-      if let first = shared.first {
-        warnings.append(
-          "\(evaluation.file):\(first.line): \(shared.count) of \(evaluation.examples.count) rows are "
-            + "also trained on; the evaluation is not to be trusted: remove them from one file")
-      }
+    lastTokens = ends.map { (token: $0.key, rows: $0.value) }.sorted {
+      ($1.rows, $0.token) < ($0.rows, $1.token)
     }
-    if rows < 50 {
-      warnings.append("\(data.file): only \(rows) rows; some hundred teach a task, 50 at the least")
-    }
-    let share = Double(supervisedTokens) / Double(max(tokens, 1))
-    if share < 0.05 {
-      warnings.append(
-        "\(data.file): only \(Int(share * 100))% of the tokens carry loss; most of the time "
-          + "goes into reading prompts: shorten them")
-    }
-    self.warnings = warnings
+    warnings =
+      Self.lengthFindings(data) + Self.stopFindings(data, bos: bos) + Self.repetitions(data)
+      + Self.oddityFindings(data) + (evaluation.map { Self.overlap(data, $0) } ?? [])
+      + Self.shareFindings(data, share: Double(supervisedTokens) / Double(max(tokens, 1)))
+  }
+}
+
+/// The looks that are taken; each gives a finding or none.
+extension DataReport {
+  private static func finding(
+    _ kind: String, _ data: Dataset, _ lines: [Int], _ what: String, _ hint: String
+  ) -> [Finding] {
+    guard !lines.isEmpty else { return [] }
+    let count = lines.count == 1 ? "1 row" : "\(lines.count) rows"
+    return [Finding(kind, file: data.file, lines: lines, "\(count) \(what)", hint: hint)]
   }
 
-  /// The lines of rows whose tokens and mask an earlier row had.
-  private static func repeated(_ examples: [Example]) -> [Int] {
+  private static func lengthFindings(_ data: Dataset) -> [Finding] {
+    finding(
+      "dropped", data, data.droppedLines, "dropped: too long", "raise --max-length to keep them")
+      + finding(
+        "truncated", data, data.truncatedLines, "truncated: what is cut off is not learned",
+        "raise --max-length")
+  }
+
+  private static func stopFindings(_ data: Dataset, bos: Int32?) -> [Finding] {
+    let unstopped = data.examples.filter { !$0.endsWithStop }.map(\.line)
+    let doubled = data.examples.filter { example in
+      example.tokens.count > 1 && example.tokens[0] == bos && example.tokens[1] == bos
+    }
+    return finding(
+      "no_stop", data, unstopped,
+      "without a supervised stop token at the end: the model does not learn where to stop",
+      "check the chat template and the tokenizer's end of text")
+      + finding(
+        "double_bos", data, doubled.map(\.line), "that begin with the token of the beginning twice",
+        "take it out of the text, or out of the template")
+  }
+
+  /// Rows that an earlier row makes useless, or contradicts.
+  private static func repetitions(_ data: Dataset) -> [Finding] {
     struct Content: Hashable {
       let tokens: [Int32]
       let mask: [Bool]
     }
-    var seen = Set<Content>()
-    return examples.filter { !seen.insert(Content(tokens: $0.tokens, mask: $0.mask)).inserted }
-      .map(\.line)
+    var rows: [Content: Int] = [:]
+    var questions: [ArraySlice<Int32>: Int] = [:]
+    var equal: [(line: Int, first: Int)] = []
+    var contradicting: [(line: Int, first: Int)] = []
+    for example in data.examples {
+      let content = Content(tokens: example.tokens, mask: example.mask)
+      if let first = rows[content] {
+        equal.append((example.line, first))
+        continue
+      }
+      rows[content] = example.line
+      guard let answer = example.mask.firstIndex(of: true), answer > 1 else { continue }
+      let question = example.tokens[..<answer]
+      if let first = questions[question] {
+        contradicting.append((example.line, first))
+      } else {
+        questions[question] = example.line
+      }
+    }
+    func text(_ pairs: [(line: Int, first: Int)], _ what: String) -> String {
+      what + " (" + pairs.map { "\($0.line) = \($0.first)" }.listed(atMost: 4) + ")"
+    }
+    return finding(
+      "duplicate", data, equal.map(\.line), text(equal, "equal to an earlier row"), "remove them")
+      + finding(
+        "contradiction", data, data.format == .text ? [] : contradicting.map(\.line),
+        text(contradicting, "with the question of an earlier row and another answer"),
+        "keep one, unless several answers are right")
+  }
+
+  private static func oddityFindings(_ data: Dataset) -> [Finding] {
+    func lines(_ matches: (Oddity) -> Bool) -> [Int] {
+      data.oddities.filter { $0.found.contains(where: matches) }.map(\.line)
+    }
+    let tokens = data.oddities.lazy.flatMap(\.found).compactMap { oddity -> String? in
+      if case .specialToken(let token) = oddity { token } else { nil }
+    }
+    let special = lines { if case .specialToken = $0 { true } else { false } }
+    let unencodable = lines { if case .unencodable = $0 { true } else { false } }
+    let repeated = lines { if case .repeatedRole = $0 { true } else { false } }
+    return finding(
+      "special_token", data, special,
+      "with a special token spelled out in the text (\(tokens.first ?? ""))",
+      "it steers the model as if the template had written it: remove it unless that is meant")
+      + finding(
+        "unencodable", data, unencodable,
+        "with a character that the model's vocabulary cannot spell: it is left out", "replace it")
+      + finding(
+        "blank", data, lines { $0 == .blankText }, "with a message that is only white space",
+        "fill it, or remove the row")
+      + finding(
+        "same_role_twice", data, repeated, "in which one speaker has two turns in a row",
+        "join them into one message")
+      + finding(
+        "unanswered", data, lines { $0 == .unanswered },
+        "that go on after the last answer: nothing is learned from the messages behind it",
+        "end the row with the answer")
+  }
+
+  private static func overlap(_ data: Dataset, _ evaluation: Dataset) -> [Finding] {
+    let trained = Dictionary(data.examples.map { ($0.tokens, $0.line) }) { first, _ in first }
+    let shared = evaluation.examples.filter { trained[$0.tokens] != nil }
+    guard let first = shared.first, let line = trained[first.tokens] else { return [] }
+    return [
+      Finding(
+        "overlap", file: evaluation.file, lines: shared.map(\.line),
+        "\(shared.count) of \(evaluation.examples.count) rows are also trained on (the first is "
+          + "\(data.file):\(line)); the evaluation is not to be trusted",
+        hint: "remove them from one file")
+    ]
+  }
+
+  private static func shareFindings(_ data: Dataset, share: Double) -> [Finding] {
+    var findings: [Finding] = []
+    if data.examples.count < 50 {
+      findings.append(
+        Finding(
+          "few_rows", file: data.file, "only \(data.examples.count) rows",
+          hint: "some hundred teach a task, 50 at the least"))
+    }
+    let percent = Int(share * 100)
+    if share < 0.05 {
+      findings.append(
+        Finding(
+          "supervised_share", file: data.file, "only \(percent)% of the tokens carry loss",
+          hint: "most of the time goes into reading prompts: shorten them"))
+    } else if share > 0.95, data.format != .text {
+      findings.append(
+        Finding(
+          "supervised_share", file: data.file, "\(percent)% of the tokens carry loss",
+          hint: "the questions are hardly longer than nothing: are they where they belong?"))
+    }
+    return findings
   }
 }

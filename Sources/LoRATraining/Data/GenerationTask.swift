@@ -1,4 +1,4 @@
-// A row as a question with a known answer, for exact match.
+// A row as a question with a known answer, for scoring what a model says.
 
 import LoRAJSON
 
@@ -23,30 +23,19 @@ public struct GenerationTask: Sendable {
   public static func tasks(
     contentsOf file: String, encoder: TextEncoder, lines: Set<Int>? = nil
   ) throws -> [GenerationTask] {
-    var rows = try RowReader(file)
-    var tasks: [GenerationTask] = []
-    while tasks.count < lines?.count ?? .max, let (row, line) = try rows.next() {
-      guard lines?.contains(line) ?? true else { continue }
-      do {
-        tasks.append(try task(row, line, encoder))
-      } catch let error as DataError {
-        throw error.at(file, line)
-      }
-    }
-    return tasks
+    var reader = try GenerationTaskReader(file, encoder: encoder, lines: lines)
+    return try reader.next(.max)
   }
 
-  private static func task(
-    _ row: Row, _ line: Int, _ encoder: TextEncoder
-  ) throws -> GenerationTask {
+  fileprivate init(_ row: Row, _ line: Int, _ encoder: TextEncoder) throws {
+    self.line = line
     switch row {
     case .text:
       throw DataError(
         message: "rows with text ask nothing, so there is no answer to compare",
         hint: "use rows with messages, prompt and completion, or instruction and output")
     case .completion(let prompt, let completion):
-      return GenerationTask(
-        prompt: encoder.start(prompt), question: prompt, reference: completion, line: line)
+      (self.prompt, question, reference) = (encoder.start(prompt), prompt, completion)
     case .conversation(let messages, let tools, _):
       guard let last = messages.lastIndex(where: { Messages.role($0) == "assistant" }) else {
         throw DataError(
@@ -54,15 +43,50 @@ public struct GenerationTask: Sendable {
       }
       let before = Array(messages[..<last])
       let text = try encoder.render(before, tools: tools, addGenerationPrompt: true)
-      return GenerationTask(
-        prompt: encoder.tokens(text), question: before.last.map(Messages.content) ?? "",
-        reference: Messages.content(messages[last]), line: line)
+      prompt = encoder.tokens(text)
+      question = before.last.map(Messages.content) ?? ""
+      reference = Messages.content(messages[last])
     }
   }
 }
 
+/// Reads the tasks of a file some at a time, so that a file of any size needs little memory.
+public struct GenerationTaskReader {
+  private let file: String
+  private let encoder: TextEncoder
+  private let lines: Set<Int>?
+  private var rows: RowReader
+  private var taken = 0
+
+  /// - Parameter lines: the lines to take; nil takes all.
+  public init(_ file: String, encoder: TextEncoder, lines: Set<Int>? = nil) throws {
+    self.file = file
+    self.encoder = encoder
+    self.lines = lines
+    rows = try RowReader(file)
+  }
+
+  /// The next tasks, at most `count`; none at the end.
+  ///
+  /// - Throws: `DataError` with file and line, also for rows that ask nothing (`text`).
+  public mutating func next(_ count: Int) throws -> [GenerationTask] {
+    var tasks: [GenerationTask] = []
+    while tasks.count < count, taken < lines?.count ?? .max, let (row, line) = try rows.next() {
+      guard lines?.contains(line) ?? true else { continue }
+      do {
+        tasks.append(try GenerationTask(row, line, encoder))
+      } catch let error as DataError {
+        throw error.at(file, line)
+      }
+      taken += 1
+    }
+    return tasks
+  }
+}
+
 extension String {
-  fileprivate var trimmed: Substring {
+  /// Without white space at both ends.
+  var trimmed: Substring {
     var text = self[...]
     while text.last?.isWhitespace == true { text.removeLast() }
     return text.drop(while: \.isWhitespace)

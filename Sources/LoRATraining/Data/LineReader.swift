@@ -53,6 +53,7 @@ struct LineReader {
         return try text(position..<buffer.count)
       }
       guard buffer.count - position <= Self.longestLine else {
+        end()
         throw DataError(
           file: file, line: line + 1, message: "the line is longer than 256 MB",
           hint: "write one JSON object a line; is this a JSON array or a binary file?")
@@ -74,6 +75,13 @@ struct LineReader {
     return text
   }
 
+  /// Gives out nothing more: what cannot be read once would be met again.
+  private mutating func end() {
+    isAtEnd = true
+    buffer = []
+    position = 0
+  }
+
   private mutating func fill() throws {
     buffer.removeFirst(position)
     position = 0
@@ -84,14 +92,19 @@ struct LineReader {
       }
       buffer.append(contentsOf: data)
     } catch {
+      end()
       throw DataError(
         file: file, line: line + 1, message: "cannot be read: \(error.localizedDescription)",
         hint: "check the disk and the file")
     }
   }
 
-  /// Skips UTF-8's mark at the start, and refuses UTF-16, which half of all editors can write.
+  /// Skips UTF-8's mark at the start, and names what is no text of JSON lines by its first bytes.
   private mutating func checkEncoding() throws {
+    if let container = Self.containers.first(where: { buffer.starts(with: $0.start) }) {
+      throw DataError(
+        file: file, message: "the file is \(container.name), not text", hint: container.hint)
+    }
     if buffer.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
     let isUTF16 =
       buffer.starts(with: [0xFF, 0xFE]) || buffer.starts(with: [0xFE, 0xFF])
@@ -102,4 +115,32 @@ struct LineReader {
         hint: "convert the file with iconv -f utf-16 -t utf-8")
     }
   }
+
+  /// What data sets also come as: its first bytes, its name, and how it becomes lines of JSON.
+  private static let containers: [(start: [UInt8], name: String, hint: String)] = [
+    ([0x1F, 0x8B], "compressed with gzip", "unpack it first: gzip -dc FILE > rows.jsonl"),
+    (Array("PAR1".utf8), "Parquet", parquetHint), (Array("ARROW1".utf8), "Arrow", parquetHint),
+    ([0xFF, 0xFF, 0xFF, 0xFF], "an Arrow stream", parquetHint),
+    (
+      [0x28, 0xB5, 0x2F, 0xFD], "compressed with zstd",
+      "unpack it first: zstd -dc FILE > rows.jsonl"
+    ),
+    (Array("BZh".utf8), "compressed with bzip2", "unpack it first: bzip2 -dc FILE > rows.jsonl"),
+    (
+      [0xFD] + Array("7zXZ".utf8), "compressed with xz", "unpack it first: xz -dc FILE > rows.jsonl"
+    ),
+    (
+      Array("PK\u{3}\u{4}".utf8), "a zip archive (or a spreadsheet)",
+      "unpack it, or export the sheet, and write one JSON object a line"
+    ),
+    (Array("GGUF".utf8), "a GGUF model", "name the rows with --data and the model with --model"),
+    (
+      Array("SQLite format 3".utf8), "an SQLite database",
+      "write its rows as JSON objects, one a line"
+    ),
+  ]
+
+  private static let parquetHint =
+    "write one JSON object a line: Python's pandas does it with "
+    + "read_parquet(FILE).to_json(\"rows.jsonl\", orient=\"records\", lines=True)"
 }

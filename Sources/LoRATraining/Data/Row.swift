@@ -49,20 +49,27 @@ enum Row {
       value = try JSONValue(parsing: line)
     } catch let error as JSONError {
       throw DataError(
-        message: "not JSON: \(error.message) (column \(error.column))",
-        hint: line.hasPrefix("[")
-          ? "write one object a line: jq -c '.[]' does that to a JSON array"
-          : "every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}")
+        message: "not JSON: \(error.message) (column \(error.column))", hint: hint(for: line))
     }
     guard let object = value.objectValue else {
       throw DataError(
-        message: "the row is \(value.kind), not an object",
-        hint: value.arrayValue != nil
-          ? "write one object a line: jq -c '.[]' does that to a JSON array"
-          : "every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}")
+        message: "the row is \(value.kind), not an object", hint: hint(for: line))
     }
     let format = try format(of: object)
     return (try parse(object, format), format)
+  }
+
+  /// What to do with a line that is no object.
+  private static func hint(for line: String) -> String {
+    if line.contains("\r") {
+      return
+        "the lines end in a carriage return alone: tr '\\r' '\\n' < FILE > rows.jsonl mends that"
+    }
+    if line.hasPrefix("[") {
+      return "write one object a line: jq -c '.[]' does that to a JSON array"
+    }
+    if line == "{" { return "write one object a line: jq -c . does that" }
+    return "every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}"
   }
 
   private static func format(of object: JSONObject) throws -> DataFormat {

@@ -9,10 +9,8 @@ struct EncodedRow {
   var mask: [Bool] = []
   /// Whether every supervised part ends in a stop token.
   var endsWithStop = true
-  /// Special tokens that are spelled out in what the row's author wrote.
-  var specialTokens: [String] = []
-  /// Characters that the vocabulary cannot spell.
-  var unencodable: [Unicode.Scalar] = []
+  /// What may not be meant.
+  var oddities: [Oddity] = []
 
   mutating func append(_ part: [Int32], supervised: Int) {
     tokens += part
@@ -26,9 +24,10 @@ extension TextEncoder {
   /// - Throws: `DataError` without a place.
   func encode(_ row: Row) throws -> EncodedRow {
     var encoded = try encodeText(row)
+    encoded.oddities = row.oddities
     for text in row.texts {
-      encoded.specialTokens += tokenizer.specialTokens(in: text)
-      encoded.unencodable += tokenizer.unencodableCharacters(in: text)
+      encoded.oddities += tokenizer.specialTokens(in: text).map(Oddity.specialToken)
+      encoded.oddities += tokenizer.unencodableCharacters(in: text).map(Oddity.unencodable)
     }
     return encoded
   }
@@ -50,8 +49,12 @@ extension TextEncoder {
     }
   }
 
+  /// The tokens with EOS behind them, unless the row spelled out an end itself.
   private func ended(_ tokens: [Int32]) -> [Int32] {
-    tokens + (tokenizer.eosTokenID.map { [$0] } ?? [])
+    guard let end = tokenizer.eosTokenID,
+      tokens.last.map(tokenizer.endOfGenerationTokenIDs.contains) != true
+    else { return tokens }
+    return tokens + [end]
   }
 
   /// A conversation: each of the assistant's turns carries loss, from after the generation prompt

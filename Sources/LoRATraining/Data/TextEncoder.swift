@@ -56,10 +56,14 @@ public struct TextEncoder: Sendable {
   /// The tokens of a piece of a rendered template, which spells its special tokens itself.
   func tokens(_ text: String) -> [Int32] { tokenizer.encode(text, addSpecialTokens: false) }
 
-  /// The tokens of the start of a text: BOS by the tokenizer's own rule, but never EOS.
+  /// The tokens of the start of a text: BOS by the tokenizer's own rule, but never EOS, and no
+  /// second BOS where the text spells it out.
   func start(_ text: String) -> [Int32] {
-    let bos = tokenizer.addsBOS ? tokenizer.bosTokenID.map { [$0] } ?? [] : []
-    return bos + tokens(text)
+    let tokens = tokens(text)
+    guard tokenizer.addsBOS, let bos = tokenizer.bosTokenID, tokens.first != bos else {
+      return tokens
+    }
+    return [bos] + tokens
   }
 
   func render(

@@ -77,15 +77,12 @@ package struct LineChart {
         }
       }
     }
-    if series.count > 1 {
-      for (index, line) in series.enumerated() {
-        parts.append(
-          "<text class=\"legend l\(index)\" x=\"\(Self.short(width - right - 4))\" "
-            + "y=\"\(Self.short(top + 14 + 16 * Double(index)))\" text-anchor=\"end\">"
-            + "\(line.name.escapedForHTML)</text>")
-      }
+    // Beside the title, not in the chart, where a line might run through it.
+    let legend = series.enumerated().map { index, line in
+      " <span class=\"legend l\(index)\">\(line.name.escapedForHTML)</span>"
     }
-    return "<figure><figcaption>\(title.escapedForHTML)</figcaption>"
+    return "<figure><figcaption>\(title.escapedForHTML)"
+      + "\(series.count > 1 ? legend.joined() : "")</figcaption>"
       + "<svg viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" "
       + "aria-label=\"\(title.escapedForHTML)\">\(parts.joined())</svg></figure>"
   }
@@ -105,8 +102,13 @@ package struct LineChart {
   static func label(_ value: Double) -> String {
     if value == 0 { return "0" }
     let size = abs(value)
-    if size >= 1e6 || size < 1e-3 { return String(format: "%.3g", value) }
-    return String(format: "%.5g", value)
+    guard size >= 1e6 || size < 1e-2 else { return String(format: "%.5g", value) }
+    // 8e-4, not 0.0008 or 8e-04: the label has little room on a phone.
+    let parts = String(format: "%.2e", value).split(separator: "e")
+    guard parts.count == 2, let mantissa = Double(parts[0]), let exponent = Int(parts[1]) else {
+      return String(format: "%.3g", value)
+    }
+    return String(format: "%.3g", mantissa) + "e\(exponent)"
   }
 
   private static func short(_ value: Double) -> String { String(format: "%.1f", value) }

@@ -23,17 +23,19 @@ package struct RunReport {
   private let facts: [(name: String, value: String)]
   private let metrics: [JSONObject]
   private let samples: [Sample]
+  private let warnings: [String]
   private let settings: String
 
   /// - Parameter metrics: the lines of metrics.jsonl.
   package init(
     title: String, facts: [(name: String, value: String)], metrics: [JSONObject],
-    samples: [Sample], settings: String
+    samples: [Sample], warnings: [String] = [], settings: String
   ) {
     self.title = title
     self.facts = facts
     self.metrics = metrics
     self.samples = samples
+    self.warnings = warnings
     self.settings = settings
   }
 
@@ -42,6 +44,12 @@ package struct RunReport {
     let charts = [
       LineChart(
         title: "loss", series: [series("training", "loss"), series("evaluation", "eval_loss")]),
+      LineChart(
+        title: "answers, share of rows",
+        series: [
+          series("exact match", "eval_exact_match"), series("valid JSON", "eval_json_valid"),
+          series("pattern", "eval_regex_match"),
+        ]),
       LineChart(title: "learning rate", series: [series("learning rate", "learning_rate")]),
       LineChart(title: "gradient norm", series: [series("gradient norm", "grad_norm")]),
       LineChart(title: "tokens per second", series: [series("tokens/s", "tokens_per_second")]),
@@ -56,6 +64,7 @@ package struct RunReport {
       <title>\(title.escapedForHTML)</title><style>\(Self.style)</style></head><body><main>
       <h1>\(title.escapedForHTML)</h1>
       <table>\(rows.joined())</table>
+      \(warningsHTML)
       <section class="charts">\(charts.joined())</section>
       \(samplesHTML)
       <h2>Settings</h2><pre>\(settings.escapedForHTML)</pre>
@@ -75,6 +84,12 @@ package struct RunReport {
       })
   }
 
+  private var warningsHTML: String {
+    guard !warnings.isEmpty else { return "" }
+    let items = warnings.map { "<li>\($0.escapedForHTML)</li>" }.joined()
+    return "<h2>Warnings before the first step</h2><ul>\(items)</ul>"
+  }
+
   private var samplesHTML: String {
     guard !samples.isEmpty else { return "" }
     let items = samples.map { sample in
@@ -90,9 +105,9 @@ package struct RunReport {
 
   private static let style = """
     :root{color-scheme:light dark;--ink:#1d2330;--soft:#667085;--line:#d8dde6;--back:#fff;\
-    --a:#1f6feb;--b:#c2410c}
+    --a:#1f6feb;--b:#c2410c;--c:#15803d}
     @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--soft:#98a2b3;--line:#384152;\
-    --back:#12161d;--a:#6cb0ff;--b:#ff9d5c}}
+    --back:#12161d;--a:#6cb0ff;--b:#ff9d5c;--c:#5fd38d}}
     body{margin:0;background:var(--back);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
     main{max-width:72rem;margin:0 auto;padding:1.5rem 1rem 4rem}
     h1{font-size:1.6rem;margin:0 0 1rem;overflow-wrap:anywhere}h2{font-size:1.2rem;margin:2rem 0 .5rem}
@@ -106,9 +121,11 @@ package struct RunReport {
     figure{margin:0}figcaption{color:var(--soft);margin-bottom:.25rem}svg{width:100%;height:auto}
     .grid{stroke:var(--line);stroke-width:1}.tick{fill:var(--soft);font-size:12px}
     .line{fill:none;stroke-width:2;stroke-linejoin:round}
-    .line.l0{stroke:var(--a)}.line.l1{stroke:var(--b)}
-    .dot.l0,.legend.l0{fill:var(--a)}.dot.l1,.legend.l1{fill:var(--b)}.legend{font-size:13px}
-    @media(max-width:30rem){.tick,.legend{font-size:15px}}
+    .line.l0{stroke:var(--a)}.line.l1{stroke:var(--b)}.line.l2{stroke:var(--c)}
+    .dot.l0{fill:var(--a)}.dot.l1{fill:var(--b)}.dot.l2{fill:var(--c)}\
+    .legend{margin-left:.75rem}.l0.legend{color:var(--a)}.l1.legend{color:var(--b)}\
+    .l2.legend{color:var(--c)}
+    @media(max-width:30rem){.tick{font-size:15px}}
     pre{overflow-x:auto;background:color-mix(in srgb,var(--line) 30%,transparent);padding:1rem;\
     border-radius:.4rem;font-size:.85rem}
     """

@@ -8,13 +8,28 @@ import LoRATensor
 /// The loss over a set of examples.
 public struct Evaluation: Sendable, Hashable {
   /// Examples.
-  public let rows: Int
+  public private(set) var rows = 0
   /// Tokens that carry loss.
-  public let supervisedTokens: Int
+  public private(set) var supervisedTokens = 0
+  private var sum = 0.0
+
   /// The mean of -log p over them.
-  public let loss: Double
+  public var loss: Double { supervisedTokens > 0 ? sum / Double(supervisedTokens) : 0 }
   /// e^loss.
   public var perplexity: Double { exp(loss) }
+
+  /// Examples at a time, so that packs exist for these only.
+  fileprivate static let portion = 64
+
+  /// Adds examples that the model has not been asked about.
+  fileprivate mutating func add(_ model: Llama, _ examples: [Example], tokenBudget: Int) {
+    for pass in passes(examples, tokenBudget: tokenBudget) where !pass.targets.isEmpty {
+      let result = languageModelLoss(model, pass, normalizer: 1)
+      sum -= result.logProbabilities.reduce(into: 0.0) { $0 += Double($1) }
+      supervisedTokens += result.logProbabilities.count
+    }
+    rows += examples.count
+  }
 }
 
 /// The loss of a model over examples; memory does not grow with their number.
@@ -24,20 +39,46 @@ public func evaluate(
   _ model: Llama, _ examples: [Example], tokenBudget: Int = 512,
   onProgress: (Int) -> Void = { _ in }
 ) -> Evaluation {
-  var sum = 0.0
-  var count = 0
-  // Some examples at a time, so that packs exist for these only.
-  for start in stride(from: 0, to: examples.count, by: 64) {
-    let part = Array(examples[start..<min(start + 64, examples.count)])
-    for pass in passes(part, tokenBudget: tokenBudget) where !pass.targets.isEmpty {
-      let result = languageModelLoss(model, pass, normalizer: 1)
-      sum -= result.logProbabilities.reduce(into: 0.0) { $0 += Double($1) }
-      count += result.logProbabilities.count
-    }
-    onProgress(start + part.count)
+  var evaluation = Evaluation()
+  for start in stride(from: 0, to: examples.count, by: Evaluation.portion) {
+    let part = Array(examples[start..<min(start + Evaluation.portion, examples.count)])
+    evaluation.add(model, part, tokenBudget: tokenBudget)
+    onProgress(evaluation.rows)
   }
-  return Evaluation(
-    rows: examples.count, supervisedTokens: count, loss: count > 0 ? sum / Double(count) : 0)
+  return evaluation
+}
+
+/// The loss of a model over the rows of a file, read some at a time: a file of any size needs the
+/// memory of 64 rows.
+///
+/// The file is read twice: first to find every fault before the work begins.
+/// - Parameters:
+///   - maxLength: the longest row in tokens; longer ones are an error.
+///   - onProgress: receives the number of rows that are done, and of all.
+/// - Throws: `DataError` with file and line.
+public func evaluate(
+  _ model: Llama, contentsOf file: String, encoder: TextEncoder, maxLength: Int? = nil,
+  tokenBudget: Int = 512, onProgress: (Int, Int) -> Void = { _, _ in }
+) throws -> Evaluation {
+  func scan(_ each: (Example) -> Void) throws {
+    _ = try ExampleScan(
+      file, encoder: encoder, maxLength: maxLength, truncation: .error, each: each)
+  }
+  var total = 0
+  try scan { _ in total += 1 }
+  var evaluation = Evaluation()
+  var waiting: [Example] = []
+  func flush() {
+    evaluation.add(model, waiting, tokenBudget: tokenBudget)
+    waiting.removeAll(keepingCapacity: true)
+    onProgress(evaluation.rows, total)
+  }
+  try scan { example in
+    waiting.append(example)
+    if waiting.count == Evaluation.portion { flush() }
+  }
+  if !waiting.isEmpty { flush() }
+  return evaluation
 }
 
 /// log p of every token of a sequence given those before it; the first has none.

@@ -69,9 +69,14 @@ public struct TrainingSummary: Sendable, Hashable {
 }
 
 /// The most memory that this process has had, in MB (10⁶ bytes): `VmHWM` of /proc.
-public func peakResidentMegabytes() -> Double {
+public func peakResidentMegabytes() -> Double { statusMegabytes("VmHWM:") }
+
+/// The memory that this process has now, in MB (10⁶ bytes): `VmRSS` of /proc.
+public func residentMegabytes() -> Double { statusMegabytes("VmRSS:") }
+
+private func statusMegabytes(_ name: String) -> Double {
   guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
-    let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+    let line = status.split(separator: "\n").first(where: { $0.hasPrefix(name) }),
     let kilobytes = Double(line.split(whereSeparator: { !$0.isNumber }).first ?? "")
   else { return 0 }
   return kilobytes * 1024 / 1e6

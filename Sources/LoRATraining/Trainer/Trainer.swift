@@ -11,9 +11,9 @@ package import LoRATensor
 /// adds up the gradients of Σ -log p(token) / (supervised tokens of the step): cutting a step into
 /// other passes changes nothing but the order of the additions.
 public final class Trainer {
-  private let model: Llama
+  let model: Llama
   private let examples: [Example]
-  private let options: TrainingOptions
+  let options: TrainingOptions
   let parameters: [(path: String, parameter: Parameter)]
   let optimizer: AdamW
 
@@ -39,6 +39,9 @@ public final class Trainer {
     optimizer = AdamW(
       parameters.map(\.parameter), learningRate: 0, weightDecay: options.weightDecay)
   }
+
+  /// Whether every trained value is a number.
+  package var isFinite: Bool { parameters.allSatisfy { $0.parameter.value.firstNonFinite == nil } }
 
   /// Steps of the run.
   public var totalSteps: Int { options.maxSteps ?? options.epochs * stepsPerEpoch }
@@ -85,10 +88,7 @@ public final class Trainer {
     let (loss, gradients) = lossAndGradients(batch, step: step)
     let norm = globalNorm(gradients)
     guard loss.isFinite, norm.isFinite else {
-      throw TrainingError(
-        message: "step \(step + 1): the loss is \(loss) and the gradient norm \(norm); lines "
-          + batch.prefix(8).map { "\($0.file):\($0.line)" }.joined(separator: ", "),
-        hint: "lower the learning rate, or look at these rows")
+      throw divergence(step: step, batch: batch, loss: loss, norm: norm)
     }
     optimizer.learningRate = Float(learningRate)
     let scale =
@@ -104,8 +104,10 @@ public final class Trainer {
   }
 
   /// The loss of a batch and the gradient of each trainable parameter.
+  ///
+  /// - Parameter watch: is shown every value on the way.
   package func lossAndGradients(
-    _ batch: [Example], step: Int
+    _ batch: [Example], step: Int, watch: NumericsWatch? = nil
   ) -> (loss: Double, gradients: [Tensor]) {
     // Between steps the model is in evaluation mode: whoever looks at it there sees no dropout.
     model.setTraining(true)
@@ -117,7 +119,7 @@ public final class Trainer {
     for pass in passes(batch, tokenBudget: options.tokenBudget) {
       let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
       DropoutContext.$current.withValue(context) {
-        let value = valueAndGradient(of: leaves, addingTo: &sums) {
+        let value = valueAndGradient(of: leaves, addingTo: &sums, watch: watch) {
           languageModelLoss(model, pass, normalizer: normalizer).loss
         }
         loss += Double(value.item)

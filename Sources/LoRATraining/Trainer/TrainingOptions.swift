@@ -30,27 +30,37 @@ public struct TrainingOptions: Sendable, Hashable {
 
   /// - Throws: `TrainingError` naming the first value that cannot be.
   public func validate() throws {
-    func require(_ condition: Bool, _ message: String, _ hint: String) throws {
-      guard condition else { throw TrainingError(message: message, hint: hint) }
+    if let problem = problems.first { throw problem }
+  }
+
+  /// Every value that cannot be.
+  package var problems: [TrainingError] {
+    let requirements: [(Bool, String, String)] = [
+      (
+        learningRate > 0 && learningRate.isFinite, "the learning rate is \(learningRate)",
+        "1e-4 to 1e-3 is usual for LoRA"
+      ),
+      (
+        (0...1).contains(warmupRatio), "the warm-up ratio is \(warmupRatio), not in 0...1",
+        "0.03 warms up for 3% of the steps"
+      ),
+      (
+        weightDecay >= 0 && weightDecay.isFinite, "the weight decay is \(weightDecay)",
+        "0.01 is usual, 0 switches it off"
+      ),
+      (
+        maxGradNorm >= 0 && !maxGradNorm.isNaN, "the largest gradient norm is \(maxGradNorm)",
+        "1 is usual, 0 switches clipping off"
+      ), (epochs >= 1, "the number of epochs is \(epochs)", "1 to 3 are usual"),
+      (
+        maxSteps.map { $0 >= 1 } ?? true, "the number of steps is \(maxSteps ?? 0)",
+        "give at least one step, or leave it out"
+      ), (batchSize >= 1, "the batch size is \(batchSize)", "8 to 32 are usual"),
+      (tokenBudget >= 1, "the token budget is \(tokenBudget)", "512 is the default"),
+    ]
+    return requirements.compactMap { holds, message, hint in
+      holds ? nil : TrainingError(message: message, hint: hint)
     }
-    try require(
-      learningRate > 0 && learningRate.isFinite, "the learning rate is \(learningRate)",
-      "1e-4 to 1e-3 is usual for LoRA")
-    try require(
-      (0...1).contains(warmupRatio), "the warm-up ratio is \(warmupRatio), not in 0...1",
-      "0.03 warms up for 3% of the steps")
-    try require(
-      weightDecay >= 0 && weightDecay.isFinite, "the weight decay is \(weightDecay)",
-      "0.01 is usual, 0 switches it off")
-    try require(
-      maxGradNorm >= 0 && !maxGradNorm.isNaN, "the largest gradient norm is \(maxGradNorm)",
-      "1 is usual, 0 switches clipping off")
-    try require(epochs >= 1, "the number of epochs is \(epochs)", "1 to 3 are usual")
-    try require(
-      maxSteps.map { $0 >= 1 } ?? true, "the number of steps is \(maxSteps ?? 0)",
-      "give at least one step, or leave it out")
-    try require(batchSize >= 1, "the batch size is \(batchSize)", "8 to 32 are usual")
-    try require(tokenBudget >= 1, "the token budget is \(tokenBudget)", "512 is the default")
   }
 }
 

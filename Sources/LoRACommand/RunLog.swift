@@ -1,0 +1,73 @@
+// What a run writes down of each step: metrics.jsonl, and the same numbers for TensorBoard.
+
+import Foundation
+import LoRAFormats
+import LoRAJSON
+import LoRATraining
+
+/// The figures of every step, on the disk as soon as the step is done.
+///
+/// `metrics.jsonl` is the record; TensorBoard's file is made from it anew when a run is resumed, so
+/// that steps which were worked twice are in neither twice.
+final class RunLog {
+  static let tensorBoardFolder = "tensorboard"
+
+  private let path: String
+  private let handle: FileHandle
+  private let board: TensorBoardFile
+
+  /// - Parameter steps: keeps the lines of this many steps of an earlier part of the run.
+  init(_ folder: RunFolder, keepingSteps steps: Int = 0) throws {
+    path = folder.file("metrics.jsonl")
+    let earlier = steps > 0 ? (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" : ""
+    let kept = earlier.split(separator: "\n").compactMap { line -> (Substring, JSONObject)? in
+      guard let object = (try? JSONValue(parsing: String(line)))?.objectValue,
+        let step = object["step"]?.integerValue, step <= steps
+      else { return nil }
+      return (line, object)
+    }
+    try AtomicFile.write(kept.map { $0.0 + "\n" }.joined(), to: path)
+    guard let handle = FileHandle(forWritingAtPath: path) else {
+      throw OutputFileError(
+        file: path, message: "cannot open the file", hint: "choose a folder that you may write to")
+    }
+    handle.seekToEndOfFile()
+    self.handle = handle
+
+    let objects = kept.map(\.1)
+    var time =
+      Date().timeIntervalSince1970
+      - objects.reduce(0) { $0 + ($1["seconds"]?.numberValue ?? 0) }
+    try OutputFolder.make(folder.file(Self.tensorBoardFolder))
+    // One name for the whole run: TensorBoard would show two files of a run side by side.
+    board = try TensorBoardFile(
+      folder.file(Self.tensorBoardFolder + "/events.out.tfevents.0.swift-lora"), wallTime: time)
+    for object in objects {
+      time += object["seconds"]?.numberValue ?? 0
+      try show(object, at: time)
+    }
+  }
+
+  deinit { try? handle.close() }
+
+  /// Adds a step.
+  func write(_ object: JSONObject) throws {
+    do {
+      try handle.write(
+        contentsOf: Data((JSONValue.object(object).serialized(.compact) + "\n").utf8))
+    } catch {
+      throw OutputFileError(
+        file: path, message: "cannot write: \(error.localizedDescription)",
+        hint: "make room on the disk")
+    }
+    try show(object, at: Date().timeIntervalSince1970)
+  }
+
+  private func show(_ object: JSONObject, at time: Double) throws {
+    let scalars = object.compactMap { key, value -> (String, Double)? in
+      guard key != "step", let number = value.numberValue else { return nil }
+      return (key.hasPrefix("eval_") ? "eval/" + key.dropFirst(5) : "train/" + key, number)
+    }
+    try board.add(step: object["step"]?.integerValue ?? 0, wallTime: time, scalars)
+  }
+}
