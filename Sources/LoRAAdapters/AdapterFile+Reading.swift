@@ -28,18 +28,25 @@ extension Module {
   ) throws -> LoadedAdapter {
     try AdapterFile.checkFolder(directory)
     let configurationPath = AdapterFile.path(directory, AdapterFile.configurationName)
-    let configuration = try PEFTConfiguration.read(configurationPath)
+    var configuration = try PEFTConfiguration.read(configurationPath)
     let map = ModuleMap(self)
     try map.checkNewName(name)
-    let selection: TargetSelection
+    var selection: TargetSelection
     do {
       selection = try map.select(configuration)
     } catch let error as AdapterError {
       throw error.about(configurationPath)
     }
-    let path = AdapterFile.path(directory, AdapterFile.tensorsName)
-    let factors = try AdapterFactors(
-      file: SafeTensorsFile(contentsOf: path), selection: selection, map: map)
+    let file = try SafeTensorsFile(
+      contentsOf: AdapterFile.path(directory, AdapterFile.tensorsName))
+    var warnings = try map.adoptRanks(of: file, &configuration, &selection)
+    let factors = try AdapterFactors(file: file, selection: selection, map: map)
+    warnings += factors.warnings
+    if let warning = AdapterFile.warning(
+      recorded: file.metadata[AdapterFile.baseIdentityKey], of: self)
+    {
+      warnings.append(warning)
+    }
 
     let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.isPathOfAdapter }
     freeze()
@@ -60,11 +67,9 @@ extension Module {
       rows.put(name, Parameter(values, isTrainable: isTrainable))
     }
     ModuleMap(self).numberDropoutStreams()
-    var warnings =
-      factors.warnings
-      + selection.unmatched.map {
-        "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
-      }
+    warnings += selection.unmatched.map {
+      "\($0.place) names \"\($0.text.shortened)\", which matches no module of the model"
+    }
     if !hasEffect {
       warnings.append(
         "every lora_B of the adapter, or its scale, is 0: it changes nothing, as before training")

@@ -23,9 +23,12 @@ extension Module {
     let pairs = map.pairs(of: name)
     let written = try map.written(configuration, pairs: pairs)
 
-    var writer = SafeTensorsWriter()
-    for (name, value) in try map.savedTensors(of: name, configuration) {
-      let values = value.converted(to: .float32)
+    let tensors = try map.savedTensors(of: name, configuration).map {
+      (name: $0.name, value: $0.value.converted(to: .float32))
+    }
+    var writer = SafeTensorsWriter(
+      metadata: [("format", "pt"), (AdapterFile.baseIdentityKey, baseIdentity)])
+    for (name, values) in tensors {
       if let (index, value) = values.firstNotFinite {
         throw AdapterError(
           message: "\(name) has the value \(value) at \(index): the adapter is broken",
@@ -43,6 +46,7 @@ extension Module {
     try AtomicFile.write(
       PEFTConfiguration.text(of: written),
       to: AdapterFile.path(directory, AdapterFile.configurationName))
+    try AdapterFile.verify(directory, tensors: tensors, configuration: written)
   }
 }
 

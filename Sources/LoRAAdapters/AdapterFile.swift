@@ -11,6 +11,9 @@ enum AdapterFile {
   static let tensorsName = "adapter_model.safetensors"
   static let pickleName = "adapter_model.bin"
 
+  /// The adapter whose files lie in the folder itself; those of others lie in one of their name.
+  static let defaultName = "default"
+
   static let prefix = "base_model.model."
 
   /// A part of a low-rank path.

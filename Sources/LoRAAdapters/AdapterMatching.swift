@@ -112,10 +112,17 @@ struct AdapterMatching {
     if let tensor = names[name] { return tensor }
     guard let (path, factor) = AdapterFile.parse(name) else { return nil }
     let tensor = AdapterTensor.factor(path, factor)
-    return expected[tensor] == nil ? nil : tensor
+    guard expected[tensor] != nil else { return nil }
+    // The same name but for what PEFT's memory adds, so the same kind of layer.
+    var plain = name.replacing(".default", with: "")
+    if factor == .magnitude { plain = plain.replacing(".weight", with: "") }
+    return plain == tensor.name(in: selection) ? tensor : nil
   }
 
   private func shapeHint(_ tensor: AdapterTensor) -> String {
+    if case .tokens = tensor, let shape = expected[tensor] {
+      return "the configuration names \(shape[0]) tokens, each has \(shape[1]) numbers"
+    }
     guard case .factor(let path, _) = tensor, let target = layers[path],
       let sides = target.site.pairSides
     else { return "the adapter was made for a model of another size" }

@@ -10,8 +10,8 @@ struct ConfigurationPatterns {
   private let exclusion: PathPattern?
   private let wholeModules: [PathPattern]
   private let layerNumbers: [PathPattern]
-  private let ranks: [(pattern: PathPattern, value: Int)]
-  private let alphas: [(pattern: PathPattern, value: Float)]
+  let ranks: [(pattern: PathPattern, value: Int)]
+  let alphas: [(pattern: PathPattern, value: Float)]
 
   /// - Throws: `AdapterError` naming the pattern that is none.
   init(_ configuration: LoRAConfiguration) throws {

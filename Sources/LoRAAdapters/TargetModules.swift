@@ -16,7 +16,7 @@ public enum TargetModules: Sendable, Hashable {
 /// A layer that gets a pair, and what the pair is like.
 struct TargetedLayer {
   let site: ModuleSite
-  let pair: LoRALinearConfiguration
+  var pair: LoRALinearConfiguration
   var path: String { site.path }
 }
 
@@ -124,7 +124,8 @@ extension ModuleMap {
     return AdapterError(
       message: "none of the targeted layers is in a layer with the number "
         + numbers.listed(atMost: 10),
-      hint: "the first targets are \(adaptable.map(\.path).listed(atMost: 2)): numbers begin at 0")
+      hint: "layers are numbered from 0"
+        + (adaptable.last.map { "; the last linear layer is \($0.path)" } ?? ""))
   }
 
   private func nearestPaths(_ pattern: String) -> String {

@@ -158,8 +158,7 @@ struct MatchingCase: CustomTestStringConvertible {
       configuration { $0.layers = LayerSelection([2, 7]) },
       """
       none of the targeted layers is in a layer with the number 2, 7
-      hint: the first targets are model.layers.0.self_attn.q_proj, \
-      model.layers.0.self_attn.k_proj and 12 more: numbers begin at 0
+      hint: layers are numbered from 0; the last linear layer is model.layers.1.mlp.down_proj
       """
     ),
     (
