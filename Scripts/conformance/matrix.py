@@ -6,6 +6,7 @@ For each configuration of the matrix:
   read   PEFT makes the adapter (random values in all that is trained) and saves it; we read it.
   write  we make it from the same configuration, train it for some steps and save it; PEFT reads it without a warning,
          and every tensor of the file is used.
+An adapter that was read is also merged into the weights, which must change nothing.
 Both sides' logits must agree within 1e-4 in float32, and the adapter must change them by far more. Exits 0 if all agree.
 """
 
@@ -284,6 +285,9 @@ def main():
                 faults.append(f"logits differ by {difference:.2e}")
             if direction != "base" and effect < LEAST_EFFECT:
                 faults.append(f"the adapter changes the logits by {effect:.1e} only")
+            merged = results[name]["merge_difference"]
+            if merged is not None and not merged <= TOLERANCE:
+                faults.append(f"merged, the logits differ by {merged:.2e}")
             # Whatever PEFT wrote is whole: we have nothing to warn of but copies of the base.
             faults += [f"we warned: {w}" for w in results[name]["warnings"] if not re.search("larger than", w)]
             if faults:

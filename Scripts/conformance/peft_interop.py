@@ -161,6 +161,12 @@ def make_peft_adapters(base, folder, training_rows):
         ("PEFT: q_proj, v_proj, defaults", dict(target_modules=["q_proj", "v_proj"]), False),
         ("PEFT: all layers, r 4, alpha 12", dict(r=4, lora_alpha=12, target_modules=ALL_LINEAR), False),
         ("PEFT: down_proj, rsLoRA off, r 3", dict(r=3, lora_alpha=4, target_modules=["down_proj"]), False),
+        ("PEFT: DoRA, rsLoRA", dict(r=4, use_dora=True, use_rslora=True, target_modules=["q_proj", "down_proj"]), False),
+        (
+            "PEFT: ranks by pattern, regex",
+            dict(r=4, target_modules=r".*layers\.[0-9]\.mlp\..*_proj", rank_pattern={"up_proj": 7}),
+            False,
+        ),
         ("PEFT: trained, all-linear", dict(r=8, lora_alpha=16, target_modules="all-linear"), True),
     ]
     for number, (name, options, trained) in enumerate(cases):

@@ -38,14 +38,27 @@ struct Job {
     initialization = object["initialization"]?.stringValue
   }
 
-  /// The logits with the adapter, and the warnings on the way.
-  func run() throws -> (logits: Tensor, warnings: [String]) {
+  /// What a line of the matrix comes to.
+  struct Outcome {
+    var logits: Tensor
+    var warnings: [String] = []
+    /// By how much the logits differ once the adapter is merged into the weights.
+    var mergeDifference: Double?
+  }
+
+  func run() throws -> Outcome {
     let model = try ModelSource(path: model).network(computeType: .float32)
     if let adapter {
       let loaded = try model.loadAdapter("read", from: adapter)
-      return (logits(model), loaded.summary.warnings)
+      let before = logits(model)
+      try model.mergeAdapters()
+      let difference = zip(before.elements, logits(model).elements).reduce(Float(0)) {
+        max($0, abs($1.0 - $1.1))
+      }
+      return Outcome(
+        logits: before, warnings: loaded.summary.warnings, mergeDifference: Double(difference))
     }
-    guard let path = configuration, let output else { return (logits(model), []) }
+    guard let path = configuration, let output else { return Outcome(logits: logits(model)) }
     var configuration = try PEFTConfiguration.read(path)
     switch initialization {
     case "gaussian": configuration.initialization = .gaussian
@@ -67,7 +80,7 @@ struct Job {
     try Trainer(model, examples: [example], options: options).fit()
     model.setTraining(false)
     try model.saveAdapter("made", configuration, to: output)
-    return (logits(model), summary.warnings)
+    return Outcome(logits: logits(model), warnings: summary.warnings)
   }
 
   private func logits(_ model: Llama) -> Tensor {
@@ -89,8 +102,12 @@ struct Runner {
     var results = JSONObject()
     for job in jobs.compactMap(Job.init) {
       do {
-        let (logits, warnings) = try job.run()
-        results[job.name] = ["warnings": .array(warnings.map(JSONValue.string))]
+        let outcome = try job.run()
+        let logits = outcome.logits
+        results[job.name] = [
+          "warnings": .array(outcome.warnings.map(JSONValue.string)),
+          "merge_difference": outcome.mergeDifference.map(JSONValue.number) ?? .null,
+        ]
         writer.add(
           job.name,
           StoredTensor(
