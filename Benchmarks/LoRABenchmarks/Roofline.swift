@@ -50,14 +50,17 @@ func productRate(_ model: Llama, rows: Int) -> Double {
   let a = Tensor.zeros([rows, widest], dtype: model.computeType)
   let c = Tensor.zeros([rows, widest], dtype: model.computeType)
   var flops = 0.0
-  let start = ContinuousClock.now
-  for weight in weights {
+  var seconds = 0.0
+  for stored in weights {
+    let weight = stored.converted(to: model.computeType)
     let (out, input) = (weight.shape[0], weight.shape[1])
+    let start = ContinuousClock.now
     multiply(a, weight, c, rows: rows, columns: out, inner: input, transposed: true)
     multiply(a, weight, c, rows: rows, columns: input, inner: out, transposed: false)
+    seconds += start.duration(to: .now).inSeconds
     flops += 4 * Double(rows) * Double(out) * Double(input)
   }
-  return flops / start.duration(to: .now).inSeconds
+  return flops / seconds
 }
 
 private func multiply(

@@ -21,16 +21,26 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "The rank of the pairs.") var rank = 16
   @Option(help: "Tokens worked at once.") var budget = TrainingOptions().tokenBudget
   @Option(help: "auto, float32 or bfloat16.") var precision = "auto"
+  @Option(help: "resident or mapped.") var weights = "resident"
+  @Option(help: "What is computed twice: nothing, mlp or layers.") var recomputation = "nothing"
 
   func run() throws {
     let type = (Precision(rawValue: precision) ?? .auto).computeType
-    let network = try Llama(gguf: GGUFFile(contentsOf: model), computeType: type)
+    let place = BaseWeights(rawValue: weights) ?? .resident
+    let network = try Llama(
+      gguf: GGUFFile(contentsOf: model), computeType: type, asStored: place == .mapped)
+    network.recomputation = Recomputation(rawValue: recomputation) ?? .nothing
     let alpha = Float(2 * rank)
     try network.addAdapter("x", LoRAConfiguration(rank: rank, alpha: alpha), seed: 1)
     let examples = makeExamples(vocabulary: network.configuration.vocabularySize)
     var options = TrainingOptions()
     options.batchSize = rows
     options.tokenBudget = budget
+    let plan = MemoryPlan(
+      network, weights: place, recomputation: network.recomputation,
+      passTokens: max(
+        examples.map(\.tokens.count).max() ?? 0,
+        min(budget, examples.reduce(0) { $0 + $1.tokens.count })))
     let trainer = try Trainer(network, examples: examples, options: options)
     var reports: [StepReport] = []
     var rates: [Double] = []
@@ -54,9 +64,11 @@ struct StepBenchmark: ParsableCommand {
       String(
         format:
           "%d x %d, %@: %.0f tokens/s, %.0f%% of the roofline (%.2f TFLOP at %.0f GFLOP/s: %.0f "
-          + "tokens/s), peak %.0f MB", rows, length, type.name, speed, shares.median * 100,
+          + "tokens/s), peak %.0f MB (planned %.0f MB)", rows, length, type.name, speed,
+        shares.median * 100,
         work.flops / 1e12, rate / 1e9,
-        Double(reports.first?.tokens ?? 0) / (work.flops / rate), peakResidentMegabytes()))
+        Double(reports.first?.tokens ?? 0) / (work.flops / rate), peakResidentMegabytes(),
+        Double(plan.total) / 1e6))
   }
 
   private func makeExamples(vocabulary: Int) -> [Example] {

@@ -17,6 +17,9 @@ public final class Llama: Module {
   /// The type of the branches' activations and of the large products' inputs.
   public let computeType: DType
 
+  /// What of a layer is computed again on the way back instead of being kept.
+  package var recomputation = Recomputation.nothing
+
   private let body: Body
   private var rotaryTable: RotaryTable
   private let ropeFactors: [Float]?
@@ -71,12 +74,19 @@ public final class Llama: Module {
       packing: packing, positions: positions, rotary: rotaryTable, dtype: computeType,
       cache: cache)
     var x = body.embedding(tokens)
+    // In the last layer the other rows are keys and values only: nothing reads the rest of them.
+    let picked = AdapterRows.isMixed || rows?.isEmpty == true ? nil : rows
     StoredWeights.$areRead.withValue(cache?.isPastPrompts ?? false) {
-      for layer in body.layers { x = layer(x, context: context) }
+      for layer in body.layers.dropLast() {
+        x = layer(x, context: context, recomputation: recomputation)
+      }
+      if let last = body.layers.last {
+        x = last(x, context: context, recomputation: recomputation, rows: picked)
+      }
     }
     cache?.advance(
       by: (0..<packing.sequenceCount).map { Int(packing.starts[$0 + 1] - packing.starts[$0]) })
-    if let rows { x = gatherRows(x, rows) }
+    if picked == nil, let rows { x = gatherRows(x, rows) }
     return rmsNorm(
       x, weight: body.norm.weight.tensor, epsilon: body.norm.epsilon, dtype: computeType)
   }
@@ -121,6 +131,16 @@ public final class Llama: Module {
   }
 }
 
+/// What of a layer is computed again on the way back instead of being kept: memory for time.
+public enum Recomputation: String, Sendable, CaseIterable {
+  /// Everything is kept.
+  case nothing
+  /// The MLP: gate and up are not kept, its three products run once more.
+  case mlp
+  /// The whole layer: only its input is kept, and every product of the forward pass runs twice.
+  case layers
+}
+
 /// One layer: attention and MLP, each behind a normalisation and added to the residual stream.
 package final class DecoderLayer: Module {
   let inputNorm: RMSNorm
@@ -142,8 +162,28 @@ package final class DecoderLayer: Module {
     ]
   }
 
-  func callAsFunction(_ x: Tensor, context: DecoderContext) -> Tensor {
-    mlp(
-      attention(x, norm: inputNorm, context: context), norm: postAttentionNorm, context: context)
+  /// - Parameter rows: the rows to give out, if not all.
+  func callAsFunction(
+    _ x: Tensor, context: DecoderContext, recomputation: Recomputation, rows: [Int]? = nil
+  ) -> Tensor {
+    func attended(_ x: Tensor) -> Tensor {
+      attention(x, norm: inputNorm, context: context, rows: rows)
+    }
+    func transformed(_ x: Tensor) -> Tensor {
+      mlp(x, norm: postAttentionNorm, context: context, rows: rows)
+    }
+    switch recomputation {
+    case .nothing:
+      return transformed(attended(x))
+    case .mlp:
+      return recomputed(
+        attended(x),
+        parameters: (postAttentionNorm.trainableParameters + mlp.trainableParameters).map(
+          \.parameter), transformed)
+    case .layers:
+      return recomputed(x, parameters: trainableParameters.map(\.parameter)) {
+        transformed(attended($0))
+      }
+    }
   }
 }

@@ -11,9 +11,12 @@ import LoRATraining
 import Testing
 
 struct TrainerTests {
-  private func model(_ type: DType = .float32, dropout: Float = 0) throws -> Llama {
+  private func model(
+    _ type: DType = .float32, dropout: Float = 0, asStored: Bool = false
+  ) throws -> Llama {
     let model = try Llama(
-      gguf: GGUFFile(contentsOf: Fixture.path("adapters/base.gguf")), computeType: type)
+      gguf: GGUFFile(contentsOf: Fixture.path("adapters/base.gguf")), computeType: type,
+      asStored: asStored)
     try model.addAdapter("x", LoRAConfiguration(rank: 3, alpha: 6, dropout: dropout), seed: 7)
     // B = 0 would make every gradient of A zero.
     var random = Random(seed: 11)
@@ -80,6 +83,48 @@ struct TrainerTests {
       alone += languageModelLoss(model, single, normalizer: 1).logProbabilities
     }
     expectClose(actual: packed, expected: alone, atol: 1e-5, rtol: 1e-5, name: "log p")
+  }
+
+  private func bits(_ step: (loss: Double, gradients: [Tensor])) -> [UInt32] {
+    [Float(step.loss).bitPattern] + step.gradients.flatMap { $0.elements.map(\.bitPattern) }
+  }
+
+  /// What is computed twice instead of being kept has the same gradients, bit for bit.
+  @Test(arguments: Recomputation.allCases, [DType.float32, .bfloat16])
+  func recomputationChangesNothing(recomputation: Recomputation, type: DType) throws {
+    for dropout in [Float(0), 0.3] {
+      let model = try model(type, dropout: dropout)
+      let rows = examples(9)
+      let kept = try step(model, rows, budget: 64)
+      model.recomputation = recomputation
+      #expect(bits(try step(model, rows, budget: 64)) == bits(kept), "dropout \(dropout)")
+    }
+  }
+
+  /// Weights converted for each product are those converted once.
+  @Test(arguments: [DType.float32, .bfloat16])
+  func mappedWeightsChangeNothing(type: DType) throws {
+    let model = try model(type, asStored: true)
+    let before = bits(try step(model, examples(5), budget: 64))
+    model.makeWeightsResident()
+    #expect(model.linearWeightBytes.now == model.linearWeightBytes.resident)
+    #expect(bits(try step(model, examples(5), budget: 64)) == before)
+  }
+
+  /// The last layer works at the rows that are asked for alone; they come out as among all.
+  @Test(arguments: [DType.float32, .bfloat16])
+  func pickedRowsAreTheRowsOfAll(type: DType) throws {
+    let model = try model(type)
+    let rows = [3, 4, 17, 29]
+    let tokens = (0..<30).map { Int32($0) }
+    let packing = Packing(lengths: [11, 19])
+    let all = model.hiddenStates(tokens, packing: packing)
+    let picked = model.hiddenStates(tokens, packing: packing, rows: rows)
+    #expect(picked.shape == [4, all.shape.lastDimension])
+    expectClose(
+      actual: picked.converted(to: .float32).elements,
+      expected: rows.flatMap { all.rows($0..<$0 + 1).converted(to: .float32).elements },
+      atol: type == .float32 ? 1e-6 : 0.02, rtol: type == .float32 ? 1e-6 : 0.02, name: "rows")
   }
 
   private func train(dropout: Float, seed: UInt64, threads: Int? = nil) throws -> [Float] {

@@ -8,6 +8,9 @@ package struct AdapterRows: Sendable {
   /// Whether the rows of the batch differ; if not, the adapters act on all of them.
   private let isMixed: Bool
 
+  /// Whether the rows of the present pass have different adapters: they cannot be picked from then.
+  package static var isMixed: Bool { current?.isMixed ?? false }
+
   /// No adapter at all.
   package static let base = AdapterRows(ranges: [:], isMixed: false)
 

@@ -17,6 +17,15 @@ package struct DropoutContext: Sendable {
   }
 }
 
+extension DropoutContext {
+  /// Runs what works on some rows of the pass only, each under its own name.
+  static func picking<Result>(_ rows: [Int], _ body: () -> Result) -> Result {
+    guard var context = current, let keys = context.rowKeys else { return body() }
+    context.rowKeys = rows.map { keys[$0] }
+    return $current.withValue(context, operation: body)
+  }
+}
+
 /// One layer's masks: from the step's context, or a new one for each call of a layer used alone.
 struct DropoutStream {
   /// Tells the layers of a network apart; their order decides it.

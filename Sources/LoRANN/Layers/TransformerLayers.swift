@@ -99,8 +99,10 @@ public final class Attention: Module {
   }
 
   /// residual + attention(norm(residual)); residual [tokens, width] float32.
+  ///
+  /// - Parameter rows: the rows to give out, if not all: the others are keys and values only.
   package func callAsFunction(
-    _ residual: Tensor, norm: RMSNorm, context: DecoderContext
+    _ residual: Tensor, norm: RMSNorm, context: DecoderContext, rows: [Int]? = nil
   ) -> Tensor {
     let qkv = linear(
       norm.input(residual, dtype: context.dtype),
@@ -116,7 +118,14 @@ public final class Attention: Module {
       mixed = causalAttention(
         q: q, k: k, v: qkv[2], packing: context.packing, heads: heads, kvHeads: kvHeads)
     }
-    return linear(.plain(mixed), [outputProjection.operand], residual: residual)[0]
+    guard let rows else {
+      return linear(.plain(mixed), [outputProjection.operand], residual: residual)[0]
+    }
+    return DropoutContext.picking(rows) {
+      linear(
+        .plain(gatherRows(mixed, rows)), [outputProjection.operand],
+        residual: gatherRows(residual, rows))[0]
+    }
   }
 }
 
@@ -146,9 +155,16 @@ public final class GatedMLP: Module {
   }
 
   /// residual + mlp(norm(residual)); residual [tokens, width] float32.
+  ///
+  /// - Parameter rows: the pass's rows that `residual` holds, if not all.
   package func callAsFunction(
-    _ residual: Tensor, norm: RMSNorm, context: DecoderContext
+    _ residual: Tensor, norm: RMSNorm, context: DecoderContext, rows: [Int]? = nil
   ) -> Tensor {
+    guard let rows else { return apply(residual, norm: norm, context: context) }
+    return DropoutContext.picking(rows) { apply(residual, norm: norm, context: context) }
+  }
+
+  private func apply(_ residual: Tensor, norm: RMSNorm, context: DecoderContext) -> Tensor {
     let hidden = linear(
       norm.input(residual, dtype: context.dtype),
       [gateProjection.operand, upProjection.operand])

@@ -6,6 +6,16 @@ package struct Variable: Sendable, Hashable {
   package let index: Int
 }
 
+/// Where a tensor's gradient goes: what a backward step holds on to that has no need of its bytes.
+package struct GradientSlot {
+  fileprivate let variable: Variable?
+  fileprivate let shape: Shape
+}
+
+extension Tensor {
+  package var gradientSlot: GradientSlot { GradientSlot(variable: variable, shape: shape) }
+}
+
 /// A record of the operations whose result depends on the parameters under differentiation.
 ///
 /// Each operation writes its own backward step (no graph of primitives). An operation none of whose
@@ -74,12 +84,14 @@ package final class Tape: @unchecked Sendable {
     return inputs.contains(where: tape.contains)
   }
 
-  /// Walks back from `result` with gradient 1; `sums` hold what earlier passes added up and come
+  /// Walks back from `result` with its gradient; `sums` hold what earlier passes added up and come
   /// back with this pass on top, in the order of the parameters.
-  func walkBack(from result: Tensor, taking sums: consuming [Tensor?]) -> [Tensor?] {
+  func walkBack(
+    from result: Tensor, gradient: Tensor, taking sums: consuming [Tensor?]
+  ) -> [Tensor?] {
     let leafCount = sums.count
     let gradients = Gradients(tape: self, count: variableCount, leaves: sums, watch: watch)
-    gradients.add(Tensor.full(result.shape, 1), to: result)
+    gradients.add(gradient, to: result)
     // Popping releases what a step kept as soon as it is done.
     while let node = nodes.popLast() {
       let upstream = node.outputs.map { gradients.take(index: $0) }
@@ -109,35 +121,47 @@ package final class Gradients {
 
   /// Adds a gradient; the tensor is not copied unless two of them meet.
   package func add(_ gradient: Tensor, to tensor: Tensor) {
-    guard tape.contains(tensor), let index = tensor.variable?.index else { return }
+    add(gradient, to: tensor.gradientSlot)
+  }
+
+  /// As above, for a tensor whose bytes are gone.
+  package func add(_ gradient: Tensor, to slot: GradientSlot) {
+    guard let variable = slot.variable, variable.tape == ObjectIdentifier(tape) else { return }
     precondition(
-      gradient.shape.count == tensor.shape.count,
-      "gradient of shape \(gradient.shape) for a tensor of shape \(tensor.shape)")
+      gradient.shape.count == slot.shape.count,
+      "gradient of shape \(gradient.shape) for a tensor of shape \(slot.shape)")
     watch?.visit(gradient: gradient, from: place)
-    guard slots[index] != nil else {
-      slots[index] = gradient.viewed(as: tensor.shape)
+    guard slots[variable.index] != nil else {
+      slots[variable.index] = gradient.viewed(as: slot.shape)
       return
     }
-    let sum = accumulator(for: tensor)
+    let sum = accumulator(for: slot)
     sum.add(gradient)
-    slots[index] = sum
+    slots[variable.index] = sum
   }
 
   /// The float32 sum of the gradients so far (zeros if none), to be changed in place and handed
   /// back with `set`. Only for a tensor that is wanted.
-  package func accumulator(for tensor: Tensor) -> Tensor {
-    guard let index = tensor.variable?.index, var sum = take(index: index) else {
-      return .zeros(tensor.shape)
+  package func accumulator(for tensor: Tensor) -> Tensor { accumulator(for: tensor.gradientSlot) }
+
+  package func accumulator(for slot: GradientSlot) -> Tensor {
+    guard let index = slot.variable?.index, var sum = take(index: index) else {
+      return .zeros(slot.shape)
     }
     if sum.dtype == .float32 && sum.isUniquelyReferenced() { return sum }
     return sum.dtype == .float32 ? sum.copied() : sum.converted(to: .float32)
   }
 
   /// Hands back what `accumulator` gave, changed.
-  package func set(_ sum: Tensor, for tensor: Tensor) {
+  package func set(_ sum: Tensor, for tensor: Tensor) { set(sum, for: tensor.gradientSlot) }
+
+  package func set(_ sum: Tensor, for slot: GradientSlot) {
     watch?.visit(gradient: sum, from: place)
-    if let index = tensor.variable?.index { slots[index] = sum }
+    if let index = slot.variable?.index { slots[index] = sum }
   }
+
+  /// The gradient so far, handed over: nil where there is none.
+  func take(_ tensor: Tensor) -> Tensor? { tensor.variable.flatMap { take(index: $0.index) } }
 
   fileprivate func take(index: Int) -> Tensor? {
     defer { slots[index] = nil }

@@ -36,7 +36,7 @@ package func valueAndGradient(
   // Handed over, not copied: only then are they added to in place.
   var earlier: [Tensor?] = []
   swap(&earlier, &sums)
-  sums = tape.walkBack(from: value, taking: earlier)
+  sums = tape.walkBack(from: value, gradient: .full(value.shape, 1), taking: earlier)
   return value.detached
 }
 

@@ -68,8 +68,9 @@ package func rotary(_ x: Tensor, positions: [Int32], table: RotaryTable) -> Tens
       t.shape.rows, t.shape.lastDimension / table.headDimension, table.headDimension)
     return result
   }
+  let slot = x.gradientSlot
   return Tape.record(rotated(x, sign: 1), inputs: [x]) { dy, gradients in
-    gradients.add(rotated(dy, sign: -1), to: x)
+    gradients.add(rotated(dy, sign: -1), to: slot)
   }
 }
 

@@ -12,7 +12,7 @@ package struct HeadLoss {
 
 /// Rows whose logits are computed together: 128 × 49,152 × 4 bytes are 25 MB. Fewer rows cost speed
 /// (the products pack the head anew for each block), more cost memory.
-private let headRowBlock = 128
+package let headRowBlock = 128
 
 /// weight · Σ_i -log softmax(h_i·Wᵀ)[target_i], by row blocks.
 ///

@@ -26,20 +26,24 @@ public func embedding(_ table: Tensor, at indices: [Int32]) -> Tensor {
   }
 }
 
-/// The rows `indices` of a float32 matrix, in that order; the gradient goes back to where they were.
+/// The rows `indices` of a float32 or bfloat16 matrix, in that order; the gradient goes back to where
+/// they were.
 package func gatherRows(_ x: Tensor, _ indices: [Int]) -> Tensor {
   let width = x.shape.lastDimension
-  let result = Tensor(uninitialized: [indices.count, width])
+  let rowBytes = x.dtype.byteCount(of: width)
+  let result = Tensor(uninitialized: [indices.count, width], dtype: x.dtype)
   for (i, index) in indices.enumerated() {
-    (result.floats + i * width).update(from: x.floats + index * width, count: width)
+    (result.pointer + i * rowBytes).copyMemory(
+      from: x.pointer + index * rowBytes, byteCount: rowBytes)
   }
+  let slot = x.gradientSlot
   return Tape.record(result, inputs: [x]) { dy, gradients in
-    let sum = gradients.accumulator(for: x)
+    let sum = gradients.accumulator(for: slot)
     let wide = dy.converted(to: .float32)
     for (i, index) in indices.enumerated() {
       lk_axpy(1, wide.floats + i * width, sum.floats + index * width, width)
     }
-    gradients.set(sum, for: x)
+    gradients.set(sum, for: slot)
   }
 }
 

@@ -50,6 +50,10 @@ extension Trainer {
     let modules = named.map { (path: Self.module(of: $0.path), parameter: $0.parameter) }
     // Forward with every parameter on the tape: layers below the lowest adapter are seen too.
     let watch = NumericsWatch(modules)
+    // Recorded as a whole: a part that is computed again would be seen on the way back only.
+    let recomputation = model.recomputation
+    model.recomputation = .nothing
+    defer { model.recomputation = recomputation }
     model.setTraining(true)
     for pass in passes([example], tokenBudget: options.tokenBudget) {
       let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
