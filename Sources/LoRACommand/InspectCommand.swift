@@ -3,7 +3,6 @@
 import ArgumentParser
 import Foundation
 import LoRA
-import LoRAAdapters
 import LoRAFormats
 import LoRAJSON
 import LoRAModels
@@ -12,13 +11,16 @@ import LoRAText
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Shows what is in a model file or an adapter's folder.")
+    commandName: "inspect", abstract: "Shows what is in a model or an adapter.")
 
-  @Argument(help: "A GGUF file, or the folder of a model or of an adapter.")
+  @Argument(help: "A GGUF file, or a folder: of a model, or of an adapter of PEFT's or MLX's.")
   var path: String
 
-  @Flag(help: "Print one JSON object.")
+  @Flag(help: "Print one JSON object; of an adapter, with every layer and its singular values.")
   var json = false
+
+  @Option(help: "Of an adapter: draw the norm of the change by layer and module, as an SVG file.")
+  var plot: String?
 
   func run() throws {
     var isFolder: ObjCBool = false
@@ -26,8 +28,20 @@ struct InspectCommand: ParsableCommand {
       throw ModelFileError(
         file: path, message: "there is no such file or folder", hint: "check the path")
     }
-    let isModel = !isFolder.boolValue || ModelFolder.isOne(path)
-    let facts = isModel ? try model() : try adapter()
+    let isModel = isFolder.boolValue ? ModelFolder.isOne(path) : try !isAdapterFile()
+    guard isModel else { return try AdapterView(path).show(json: json, plot: plot) }
+    if plot != nil {
+      throw ValidationError("--plot draws adapters; \(path) is a model")
+    }
+    Self.show(try model(), json: json)
+  }
+
+  private func isAdapterFile() throws -> Bool {
+    try GGUFFile(contentsOf: path).string("general.type") == "adapter"
+  }
+
+  /// Prints facts as JSON or as lines for people.
+  static func show(_ facts: JSONObject, json: Bool) {
     if json { return Console.say(JSONValue.object(facts).serialized(.indented(2))) }
     let width = facts.keys.map(\.count).max() ?? 0
     for (key, value) in facts {
@@ -63,32 +77,6 @@ struct InspectCommand: ParsableCommand {
       "vocabulary": .integer(sizes.vocabularySize),
       "tied_embeddings": .bool(sizes.tiesEmbeddings), "stop_tokens": .array(stops),
       "chat_template": .bool(encoder.chatTemplate != nil),
-    ]
-  }
-
-  private func adapter() throws -> JSONObject {
-    let contents = try AdapterContents(path)
-    let configuration = contents.configuration
-    return [
-      "kind": "adapter", "folder": .string(path),
-      "base_model": configuration.baseModel.map(JSONValue.string) ?? .null,
-      "rank": .integer(configuration.rank),
-      "alpha": .number(Double(configuration.alpha ?? Float(configuration.rank))),
-      "scale": .number(Double(configuration.scale)),
-      "dropout": .number(Double(configuration.dropout)),
-      "target_modules": .array(contents.targetNames.map(JSONValue.string)),
-      "layers": .integer(contents.modules.count),
-      "parameters": .integer(contents.modules.reduce(0) { $0 + $1.parameterCount }),
-      "layers_without_effect": .array(
-        contents.modules.filter { $0.normOfB == 0 }.map { .string($0.path) }),
-      "modules": .array(
-        contents.modules.map {
-          .object([
-            "path": .string($0.path), "in": .integer($0.inFeatures),
-            "out": .integer($0.outFeatures),
-            "norm_A": .number($0.normOfA), "norm_B": .number($0.normOfB),
-          ])
-        }),
     ]
   }
 }

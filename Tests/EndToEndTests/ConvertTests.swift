@@ -1,4 +1,5 @@
-// `lora convert` as a user runs it: to llama.cpp's and MLX's files and back, and mistakes.
+// `lora convert` and `lora inspect` as a user runs them: to llama.cpp's and MLX's files and back, what
+// is in them, and mistakes.
 
 import Foundation
 import LoRAJSON
@@ -95,5 +96,32 @@ struct ConvertTests {
       #expect(result.errors.contains(text), "\(result.errors)")
     }
     #expect(folder.contents == [])
+  }
+
+  @Test func inspectsEveryForm() throws {
+    for (target, form) in [("gguf", "GGUF"), ("mlx", "MLX"), ("portable", "PEFT")] {
+      #expect(try convert(adapter, target, target, ["--model", base]).exitCode == 0)
+      let picture = folder.file(target + ".svg")
+      let result = try LoraProcess.run([
+        "inspect", folder.file(target), "--json", "--plot", picture,
+      ])
+      #expect(result.exitCode == 0, "\(result.errors)")
+      let facts = try #require(try JSONValue(parsing: result.output).objectValue)
+      #expect(facts["kind"] == "adapter" && facts["form"] == .string(form))
+      #expect(facts["rank"] == 3 && facts["layers"] == 4 && facts["parameters"] == 432)
+      let modules = try #require(facts["modules"]?.arrayValue)
+      let first = try #require(modules.first?.objectValue)
+      #expect(first["path"] == "model.layers.0.self_attn.q_proj")
+      let norm = try #require(first["norm_delta"]?.numberValue)
+      #expect(abs(norm - 3.87) < 0.01)
+      #expect(first["singular_values"]?.arrayValue?.count == 3)
+      let svg = try String(contentsOfFile: picture, encoding: .utf8)
+      #expect(svg.hasPrefix("<svg ") && svg.contains(">3.87</text>"))
+    }
+    let text = try LoraProcess.run(["inspect", folder.file("gguf")])
+    #expect(text.output.contains("q_proj     2       3     2.598  3.87 … 5.76"))
+    let model = try LoraProcess.run(["inspect", base, "--plot", folder.file("x.svg")])
+    #expect(model.exitCode == 64)
+    #expect(model.errors.contains("--plot draws adapters"))
   }
 }

@@ -59,6 +59,7 @@ extension AdapterWeights {
     self.init(modules: modules, form: .mlx, source: file.path)
     dropout = settings.dropout
     baseModel = settings.baseModel
+    baseIdentity = file.metadata[AdapterFile.baseIdentityKey]
   }
 
   /// The adapter as mlx-lm's folder, ready to be written, and what was folded for it.
@@ -87,7 +88,7 @@ extension AdapterWeights {
     let scale = adapter.mostCommon(\.scale) ?? 1
     try adapter.fold(&report) { _ in scale }
     adapter.pad(toRank: largestRank, &report)
-    var writer = SafeTensorsWriter()
+    var writer = SafeTensorsWriter(metadata: metadata)
     for module in adapter.modules {
       writer.add(module.path + ".lora_a", StoredTensor(module.a.transposedAsStored()))
       writer.add(module.path + ".lora_b", StoredTensor(module.b.transposedAsStored()))

@@ -41,6 +41,7 @@ extension AdapterWeights {
     self.configuration = configuration
     dropout = configuration.dropout
     baseModel = configuration.baseModel
+    baseIdentity = file.metadata[AdapterFile.baseIdentityKey]
   }
 }
 
@@ -58,10 +59,6 @@ enum PEFTTensor {
   case extra(role: String)
 
   static let baseCopy = "a copy of a base weight"
-  private static let prefix = "base_model.model."
-  private static let embeddingEndings: [(ending: String, part: PairPart)] = [
-    (".lora_embedding_A", .a), (".lora_embedding_B", .b),
-  ]
   private static let extras: [(ending: String, role: String)] = [
     (".token_adapter.trainable_tokens_delta", "trained tokens"),
     (".base_layer.weight", baseCopy),
@@ -72,30 +69,21 @@ enum PEFTTensor {
   /// - Throws: `AdapterError` for a name that PEFT does not write.
   init(_ name: String, in file: String) throws {
     if let (path, factor) = AdapterFile.parse(name) {
+      let isEmbedding = name.contains(".lora_embedding_")
       switch factor {
-      case .a: self = .part(path: path, .a, isEmbedding: false)
-      case .b: self = .part(path: path, .b, isEmbedding: false)
+      case .a: self = .part(path: path, .a, isEmbedding: isEmbedding)
+      case .b: self = .part(path: path, .b, isEmbedding: isEmbedding)
       case .magnitude: self = .part(path: path, .magnitude, isEmbedding: false)
       case .bias: self = .extra(role: "a bias of B (lora_bias)")
       }
-      return
+    } else if name.hasPrefix(AdapterFile.prefix), !name.contains(".lora_"),
+      let (_, role) = Self.extras.first(where: { name.hasSuffix($0.ending) })
+    {
+      self = .extra(role: role)
+    } else {
+      throw AdapterError(
+        file: file, message: "the tensor \(name.shortened) \(AdapterFile.refusal(of: name))",
+        hint: "save the adapter with PEFT's save_pretrained")
     }
-    if name.hasPrefix(Self.prefix) {
-      let path = String(name.dropFirst(Self.prefix.count))
-      for (ending, part) in Self.embeddingEndings
-      where path.hasSuffix(ending) && path.utf8.count > ending.utf8.count {
-        self = .part(path: String(path.dropLast(ending.count)), part, isEmbedding: true)
-        return
-      }
-      if !path.contains(".lora_"),
-        let (_, role) = Self.extras.first(where: { path.hasSuffix($0.ending) })
-      {
-        self = .extra(role: role)
-        return
-      }
-    }
-    throw AdapterError(
-      file: file, message: "the tensor \(name.shortened) \(AdapterFile.refusal(of: name))",
-      hint: "save the adapter with PEFT's save_pretrained")
   }
 }

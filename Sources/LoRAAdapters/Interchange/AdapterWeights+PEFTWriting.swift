@@ -47,17 +47,21 @@ extension AdapterWeights {
     return (adapter.tensors, PEFTConfiguration.text(of: configuration), report)
   }
 
+  /// The strings of the file of tensors.
+  var metadata: [(key: String, value: String)] {
+    [("format", "pt")] + (baseIdentity.map { [(AdapterFile.baseIdentityKey, $0)] } ?? [])
+  }
+
   private var tensors: SafeTensorsWriter {
-    var writer = SafeTensorsWriter()
+    var writer = SafeTensorsWriter(metadata: metadata)
     for module in modules {
-      let (a, b) =
-        module.isEmbedding
-        ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")
-      let prefix = "base_model.model.\(module.path)."
-      writer.add(prefix + a, StoredTensor(module.a))
-      writer.add(prefix + b, StoredTensor(module.b))
+      func name(_ factor: AdapterFile.Factor) -> String {
+        AdapterFile.tensorName(module.path, factor, ofEmbedding: module.isEmbedding)
+      }
+      writer.add(name(.a), StoredTensor(module.a))
+      writer.add(name(.b), StoredTensor(module.b))
       if let magnitude = module.magnitude {
-        writer.add(prefix + "lora_magnitude_vector", StoredTensor(magnitude))
+        writer.add(name(.magnitude), StoredTensor(magnitude))
       }
     }
     return writer

@@ -83,6 +83,8 @@ package struct AdapterWeights: Sendable {
   package var dropout: Float = 0
   /// The base model's name, where the file tells it.
   package var baseModel: String?
+  /// SHA-256 of the base's weights, where the file tells it: see `Module.baseIdentity`.
+  package var baseIdentity: String?
   /// What the file was.
   package let form: AdapterForm
   /// The path of the file or folder.
