@@ -198,8 +198,5 @@ import Testing
     #expect(
       message { try model.checkChoice(of: ["a", nil], sequences: 2) }.hasPrefix(
         "the adapter \"a\" has more than pairs beside linear layers"))
-    #expect(
-      message { _ = try model.mergedParameters(["a"]) }.hasPrefix(
-        "the adapter \"a\" has more than pairs beside linear layers"))
   }
 }
