@@ -166,22 +166,49 @@ static float NAME(dot)(const ACT *a, const ACT *b, size_t n) {
 }
 
 // One new token of one head against its cache: keys and values are [length, *] rows `stride` apart.
-static void NAME(attend_one)(
+// Written so that every loop is one of vectors: sums apart from exponentials, four values at a time.
+static inline __attribute__((always_inline)) void NAME(attend_rows)(
     const ACT *q, const ACT *keys, const ACT *values, size_t stride, size_t length, size_t d,
     float scale, float *weights, float *accumulator, ACT *out) {
-  float max = -INFINITY, sum = 0;
+#pragma clang fp reassociate(on) contract(fast)
   for (size_t j = 0; j < length; ++j) {
-    weights[j] = NAME(dot)(q, keys + j * stride, d) * scale;
-    max = weights[j] > max ? weights[j] : max;
+    const ACT *key = keys + j * stride;
+    float dot = 0;
+    for (size_t i = 0; i < d; ++i) dot += LD(q[i]) * LD(key[i]);
+    weights[j] = dot * scale;
   }
-  for (size_t j = 0; j < length; ++j) {
-    weights[j] = fast_exp(weights[j] - max);
-    sum += weights[j];
-  }
+  float max = weights[0], sum = 0;
+  for (size_t j = 1; j < length; ++j) max = weights[j] > max ? weights[j] : max;
+  for (size_t j = 0; j < length; ++j) weights[j] = fast_exp(weights[j] - max);
+  for (size_t j = 0; j < length; ++j) sum += weights[j];
   for (size_t i = 0; i < d; ++i) accumulator[i] = 0;
-  for (size_t j = 0; j < length; ++j) {
+  size_t j = 0;
+  for (; j + 4 <= length; j += 4) {
+    const ACT *v = values + j * stride;
+    const float a = weights[j], b = weights[j + 1], c = weights[j + 2], e = weights[j + 3];
+    for (size_t i = 0; i < d; ++i) {
+      accumulator[i] += a * LD(v[i]) + b * LD(v[stride + i]) + c * LD(v[2 * stride + i]) +
+                        e * LD(v[3 * stride + i]);
+    }
+  }
+  for (; j < length; ++j) {
     const ACT *v = values + j * stride;
     for (size_t i = 0; i < d; ++i) accumulator[i] += weights[j] * LD(v[i]);
   }
   for (size_t i = 0; i < d; ++i) out[i] = ST(accumulator[i] / sum);
+}
+
+static void NAME(attend_one)(
+    const ACT *q, const ACT *keys, const ACT *values, size_t stride, size_t length, size_t d,
+    float scale, float *weights, float *accumulator, ACT *out) {
+  // The usual widths as constants: their loops are unrolled.
+  if (d == 64) {
+    NAME(attend_rows)(
+        q, keys, values, stride, length, 64, scale, weights, accumulator, out);
+  } else if (d == 128) {
+    NAME(attend_rows)(
+        q, keys, values, stride, length, 128, scale, weights, accumulator, out);
+  } else {
+    NAME(attend_rows)(q, keys, values, stride, length, d, scale, weights, accumulator, out);
+  }
 }

@@ -11,6 +11,7 @@
 #include "math_body.h"
 #include "convert_body.h"
 #include "elementwise_body.h"
+#define LK_ROW_PRODUCT static void row_product
 #include "quantized_product_body.h"
 
 #define ACT float

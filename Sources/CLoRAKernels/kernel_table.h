@@ -69,6 +69,7 @@ typedef struct {
   size_t in, out, rows;
   int narrow;             // weights and factors are rounded to bf16, as lk_gemm would see them
   const float *x;         // rows of whole blocks, zeros past `in`
+  const uint16_t *narrow_x;  // the same in bf16, where narrow
   size_t x_stride;
   const lk_row_pair *pairs;
   size_t pair_count;
@@ -106,6 +107,8 @@ extern const lk_table lk_table_baseline;
 #if defined(__x86_64__)
 extern const lk_table lk_table_v3;
 extern const lk_table lk_table_v4;
+// For processors that have AVX512-BF16 too.
+void lk_row_product_v4_bf16(const lk_row_product *p, size_t begin, size_t end);
 #endif
 
 const lk_table *lk_kernels(void);

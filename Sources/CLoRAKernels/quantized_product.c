@@ -13,6 +13,18 @@ enum {
   BLOCK = 32,
 };
 
+typedef void (*row_product_kernel)(const lk_row_product *p, size_t begin, size_t end);
+
+static row_product_kernel kernel_of(const lk_table *kernels) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (kernels == &lk_table_v4 && __builtin_cpu_supports("avx512bf16")) {
+    return lk_row_product_v4_bf16;
+  }
+#endif
+  return kernels->row_product;
+}
+
 // A thread's own part of the tasks, on a cache line of its own.
 typedef struct {
   size_t next, end;
@@ -20,7 +32,7 @@ typedef struct {
 } share;
 
 typedef struct {
-  const lk_table *kernels;
+  row_product_kernel product;
   const lk_row_product *products;
   size_t count, shares;
   share share[MAX_SHARES];
@@ -39,7 +51,7 @@ static void run_task(const product_list *list, size_t index) {
   const lk_row_product *p = list->products;
   while (index >= task_count(p)) index -= task_count(p++);
   size_t begin = index * task_outputs(p), end = begin + task_outputs(p);
-  list->kernels->row_product(p, begin, end < p->out ? end : p->out);
+  list->product(p, begin, end < p->out ? end : p->out);
 }
 
 // A thread works off its own share, then what is left of the others': one counter for all would
@@ -62,7 +74,7 @@ static void run(const lk_table *kernels, const lk_row_product *products, size_t 
   if (shares > MAX_SHARES) shares = MAX_SHARES;
   if (shares > tasks) shares = tasks;
   product_list list;
-  list.kernels = kernels;
+  list.product = kernel_of(kernels);
   list.products = products;
   list.count = count;
   list.shares = shares;
@@ -102,19 +114,23 @@ static void linear_rows(
   const size_t x_stride = round_up(in, BLOCK), products = count + pair_count;
   const size_t list_bytes = round_up(products * sizeof(lk_row_product), 64);
   const size_t pair_bytes = round_up(pair_count * sizeof(lk_row_pair), 64);
-  char *memory =
-      take_scratch(list_bytes + pair_bytes + rows * (x_stride + inner) * sizeof(float) + 64);
+  const size_t wide_bytes = round_up(rows * (x_stride + inner) * sizeof(float), 64);
+  const size_t narrow_bytes = type == LK_BF16 ? rows * x_stride * sizeof(uint16_t) : 0;
+  char *memory = take_scratch(list_bytes + pair_bytes + wide_bytes + narrow_bytes);
   lk_row_product *list = (lk_row_product *)memory;
   lk_row_pair *pairs = (lk_row_pair *)(memory + list_bytes);
   float *wide = (float *)(memory + list_bytes + pair_bytes), *p = wide + rows * x_stride;
-  memset(wide, 0, rows * (x_stride + inner) * sizeof(float));
+  uint16_t *narrow = (uint16_t *)((char *)wide + wide_bytes);
+  memset(wide, 0, wide_bytes + narrow_bytes);
   for (size_t i = 0; i < rows; ++i) {
-    kernels->convert(
-        type, (const char *)x + i * in * lk_element_size(type), LK_F32, wide + i * x_stride, in);
+    const void *row = (const char *)x + i * in * lk_element_size(type);
+    kernels->convert(type, row, LK_F32, wide + i * x_stride, in);
+    if (narrow_bytes > 0) memcpy(narrow + i * x_stride, row, in * sizeof(uint16_t));
   }
 
   const lk_row_product common = {
-      .in = in, .rows = rows, .narrow = type == LK_BF16, .x = wide, .x_stride = x_stride};
+      .in = in, .rows = rows, .narrow = type == LK_BF16, .x = wide, .narrow_x = narrow,
+      .x_stride = x_stride};
   for (size_t i = 0, next = 0; i < count; ++i) {
     const lk_row_layer *layer = &layers[i];
     lk_row_product product = common;

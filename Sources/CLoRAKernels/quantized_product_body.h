@@ -7,6 +7,8 @@
 // neither on the rows beside it nor on the threads.
 //
 // Vectors are Clang's portable ones; the instruction set makes one, two or four registers of each.
+// With LK_BF16_DOT, bf16 weights and inputs meet in AVX512-BF16's dot products instead, which take
+// subnormal numbers for 0. LK_ROW_PRODUCT is the beginning of the kernel's declaration.
 
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wpsabi"  // how vectors are passed: everything here is inlined
@@ -42,6 +44,17 @@ LK_INLINE lanes narrowed(lanes w) {
 }
 
 LK_INLINE lanes rounded(lanes w, int narrow) { return narrow ? narrowed(w) : w; }
+
+#if LK_BF16_DOT
+// 32 weights rounded to bf16 meet 32 inputs in one instruction, which adds pairs of products in f32.
+typedef __bf16 bf16_lanes __attribute__((vector_size(64)));
+
+LK_INLINE bf16_lanes load_bf16_lanes(const uint16_t *from) {
+  bf16_lanes v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+#endif
 
 LK_INLINE lanes from_bytes(byte_lanes q) {
   return __builtin_convertvector(__builtin_convertvector(q, int_lanes), lanes);
@@ -184,6 +197,33 @@ LK_INLINE void store_sum(const lk_row_product *p, size_t row, size_t out, float 
   }
 }
 
+// Adds 32 products to the sums of `rows` rows: w holds the stored weights, x begins at column k.
+LK_INLINE void add_block(
+    const lk_row_product *p, lk_dtype type, int narrow, const uint8_t *w, size_t row, size_t rows,
+    size_t k, lanes *sums) {
+#pragma clang fp contract(fast)
+  lanes low, high;
+#if LK_BF16_DOT
+  if (narrow) {
+    decode_block(type, w, 0, &low, &high);
+    bf16_lanes weights = (bf16_lanes)__builtin_ia32_cvtne2ps2bf16_512(high, low);
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < rows; ++r) {
+      bf16_lanes x = load_bf16_lanes(p->narrow_x + (row + r) * p->x_stride + k);
+      sums[r] = (lanes)__builtin_ia32_dpbf16ps_512(sums[r], weights, x);
+    }
+    return;
+  }
+#endif
+  decode_block(type, w, narrow, &low, &high);
+#pragma clang loop unroll(full)
+  for (size_t r = 0; r < rows; ++r) {
+    const float *x = p->x + (row + r) * p->x_stride + k;
+    sums[r] += low * load_lanes(x);
+    sums[r] += high * load_lanes(x + 16);
+  }
+}
+
 // `outs` outputs of `rows` rows; both are constants after inlining, so the accumulators are
 // registers.
 LK_INLINE void product_tile(
@@ -198,35 +238,21 @@ LK_INLINE void product_tile(
   }
   const size_t row_bytes = lk_bytes_of(type, p->in), step = lk_bytes_of(type, 32);
   const uint8_t *w = p->weight + out * row_bytes;
-  const float *x = p->x + row * p->x_stride;
   const size_t whole = p->in / 32 * 32;
   for (size_t k = 0; k < whole; k += 32, w += step) {
 #pragma clang loop unroll(full)
     for (size_t o = 0; o < outs; ++o) {
-      lanes low, high;
       // The processor's own prefetching ends at every page of 4 KB, which is how files are mapped.
       __builtin_prefetch(w + o * row_bytes + PREFETCH_BYTES);
-      decode_block(type, w + o * row_bytes, narrow, &low, &high);
-#pragma clang loop unroll(full)
-      for (size_t r = 0; r < rows; ++r) {
-        sums[o][r] += low * load_lanes(x + r * p->x_stride + k);
-        sums[o][r] += high * load_lanes(x + r * p->x_stride + k + 16);
-      }
+      add_block(p, type, narrow, w + o * row_bytes, row, rows, k, sums[o]);
     }
   }
   if (whole < p->in) {  // dense types only; x has zeros there
-    const size_t rest = lk_bytes_of(type, p->in - whole);
 #pragma clang loop unroll(full)
     for (size_t o = 0; o < outs; ++o) {
       uint8_t padded[128] = {0};
-      memcpy(padded, w + o * row_bytes, rest);
-      lanes low, high;
-      decode_block(type, padded, narrow, &low, &high);
-#pragma clang loop unroll(full)
-      for (size_t r = 0; r < rows; ++r) {
-        sums[o][r] += low * load_lanes(x + r * p->x_stride + whole);
-        sums[o][r] += high * load_lanes(x + r * p->x_stride + whole + 16);
-      }
+      memcpy(padded, w + o * row_bytes, lk_bytes_of(type, p->in - whole));
+      add_block(p, type, narrow, padded, row, rows, whole, sums[o]);
     }
   }
   // s·B·(A·x): B's row goes on where W's ended, A·x where x did.
@@ -280,7 +306,7 @@ LK_INLINE void product_of_type(
 #undef LK_TILES
 }
 
-static void row_product(const lk_row_product *p, size_t begin, size_t end) {
+LK_ROW_PRODUCT(const lk_row_product *p, size_t begin, size_t end) {
 #define LK_CASE(TYPE)                              \
   case TYPE:                                       \
     if (p->narrow) {                               \
