@@ -52,8 +52,11 @@ let package = Package(
     library("LoRAAdapters", ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "CPCRE2"]),
     library(
       "LoRATraining",
-      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels"]),
-    library("LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels"]),
+      [
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAJSON", "LoRAText", "LoRAModels",
+        "LoRAAdapters",
+      ]),
+    library("LoRAGeneration", ["LoRATensor", "LoRANN", "LoRAModels", "LoRAAdapters"]),
     library(
       "LoRA",
       [
@@ -105,7 +108,7 @@ let package = Package(
       ]),
     tests(
       "LoRAGenerationTests",
-      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAGeneration"]),
+      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAGeneration"]),
     tests("EndToEndTests", ["LoRAFormats", "LoRATensor", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]

@@ -11,7 +11,7 @@ public final class LanguageModel {
   /// The path that the model was read from.
   public let path: String
   /// What each adapter was added or loaded with.
-  public private(set) var adapters: [String: LoRAConfiguration] = [:]
+  public package(set) var adapters: [String: LoRAConfiguration] = [:]
 
   /// Loads a GGUF file, or a folder with config.json, *.safetensors and tokenizer.json.
   ///

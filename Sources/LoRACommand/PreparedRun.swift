@@ -48,7 +48,11 @@ struct PreparedRun {
     }
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
     model = try LanguageModel(source: source, encoder: encoder, precision: configuration.precision)
-    if let path = adapter ?? configuration.initAdapter {
+    if let adapter, configuration.initAdapter == nil {
+      summary = try model.resumeAdapter(
+        Self.adapterName, from: URL(fileURLWithPath: adapter), configuration.adapter
+      ).summary
+    } else if let path = adapter ?? configuration.initAdapter {
       summary = try model.loadAdapter(
         Self.adapterName, from: URL(fileURLWithPath: path), isTrainable: true
       ).summary

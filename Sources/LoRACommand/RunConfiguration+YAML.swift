@@ -107,8 +107,7 @@ extension RunConfiguration {
       .value("rank", \.rank, "a whole number") { $0.int },
       .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },
-    ] + Setting.modules + [
-      .choice("init", \.initialization),
+    ] + Setting.modules + Setting.variants + [
       .optionalString("init_adapter", \.initAdapter),
       .value("learning_rate", \.learningRate, "a number") { $0.float },
       .choice("lr_schedule", \.schedule),

@@ -7,19 +7,6 @@ import LoRANN
 import LoRATensor
 import LoRATraining
 
-/// The first values of A.
-enum InitializationChoice: String, CaseIterable, ExpressibleByArgument {
-  case kaimingUniform = "kaiming-uniform"
-  case normal
-
-  var initialization: LoRAInitialization {
-    switch self {
-    case .kaimingUniform: .kaimingUniform
-    case .normal: .normal(deviation: 0.02)
-    }
-  }
-}
-
 /// Everything that decides a training run.
 struct RunConfiguration {
   var model = ""
@@ -32,7 +19,7 @@ struct RunConfiguration {
   var alpha = 32.0
   var dropout = 0.0
   var modules = ModuleSettings()
-  var initialization = InitializationChoice.kaimingUniform
+  var variants = VariantSettings()
   var initAdapter: String?
   var learningRate = 2e-4
   var schedule = LearningRateSchedule.linear
@@ -59,9 +46,9 @@ struct RunConfiguration {
 
   var adapter: LoRAConfiguration {
     var configuration = LoRAConfiguration(
-      rank: rank, alpha: Float(alpha), dropout: Float(dropout),
-      initialization: initialization.initialization, baseModel: model)
+      rank: rank, alpha: Float(alpha), dropout: Float(dropout), baseModel: model)
     modules.apply(to: &configuration)
+    variants.apply(to: &configuration)
     return configuration
   }
 
@@ -70,6 +57,7 @@ struct RunConfiguration {
     options.learningRate = learningRate
     options.schedule = schedule
     options.warmupRatio = warmupRatio
+    options.loraPlusRatio = variants.loraPlusRatio.map(Float.init)
     options.weightDecay = Float(weightDecay)
     options.maxGradNorm = Float(maxGradNorm)
     options.epochs = epochs

@@ -26,8 +26,7 @@ struct RunFlags: ParsableArguments {
   @Option(help: "The share of A's input that is dropped in training (default: 0).")
   var dropout: Double?
   @OptionGroup var modules: ModuleFlags
-  @Option(name: .customLong("init"), help: "The first values of A (default: kaiming-uniform).")
-  var initialization: InitializationChoice?
+  @OptionGroup var variants: VariantFlags
   @Option(help: "Go on from the adapter in this folder, with its rank, alpha and layers.")
   var initAdapter: String?
 
@@ -86,12 +85,11 @@ struct RunFlags: ParsableArguments {
       throw ValidationError("--epochs and --max-steps exclude each other")
     }
     if initAdapter != nil,
-      rank != nil || alpha != nil || modules.isGiven
-        || initialization != nil
+      rank != nil || alpha != nil || modules.isGiven || variants.isGiven
     {
       throw ValidationError(
         "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, --init, "
-          + "--target-modules and its relatives")
+          + "--use-dora, --target-modules and their relatives")
     }
   }
 
@@ -106,6 +104,7 @@ struct RunFlags: ParsableArguments {
     }
     apply(to: &run)
     try modules.apply(to: &run.modules)
+    variants.apply(to: &run.variants)
     try run.validate()
     return (run, recorded)
   }
@@ -140,7 +139,6 @@ struct RunFlags: ParsableArguments {
     set(\.rank, rank)
     set(\.alpha, alpha)
     set(\.dropout, dropout)
-    set(\.initialization, initialization)
     set(\.initAdapter, initAdapter)
     set(\.learningRate, learningRate)
     set(\.schedule, lrSchedule)

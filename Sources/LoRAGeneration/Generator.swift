@@ -1,5 +1,6 @@
 // Generation: prompts in, tokens out, several sequences side by side.
 
+import LoRAAdapters
 public import LoRAModels
 import LoRANN
 import LoRATensor
@@ -49,13 +50,17 @@ public struct Generator {
   /// A prompt's result does not depend on the prompts beside it when greedy; when sampling, each has
   /// random numbers of its own.
   /// - Parameters:
+  ///   - adapters: the adapter of each prompt, nil for the model alone; unset, the active ones.
   ///   - onToken: called with (prompt's index, token) as tokens come.
   ///   - onFinish: called with the number of prompts that are done.
-  /// - Throws: `GenerationError` for an empty prompt or one longer than the model's context.
+  /// - Throws: `GenerationError` for an empty prompt or one longer than the model's context;
+  ///   `AdapterError` for an adapter that the model does not have.
   public func generate(
-    _ prompts: [[Int32]], maxTokens: Int, sampling: SamplingOptions = .init(),
-    onToken: (Int, Int32) -> Void = { _, _ in }, onFinish: (Int) -> Void = { _ in }
+    _ prompts: [[Int32]], adapters: [String?]? = nil, maxTokens: Int,
+    sampling: SamplingOptions = .init(), onToken: (Int, Int32) -> Void = { _, _ in },
+    onFinish: (Int) -> Void = { _ in }
   ) throws -> [Generation] {
+    if let adapters { try model.checkChoice(of: adapters, sequences: prompts.count) }
     for (index, prompt) in prompts.enumerated() {
       try validate(prompt, index: index, maxTokens: maxTokens)
     }
@@ -63,8 +68,8 @@ public struct Generator {
     for start in stride(from: 0, to: prompts.count, by: batchSize) {
       let range = start..<min(start + batchSize, prompts.count)
       results += run(
-        Array(prompts[range]), first: start, maxTokens: maxTokens, sampling: sampling,
-        onToken: onToken)
+        Array(prompts[range]), adapters: adapters.map { Array($0[range]) }, first: start,
+        maxTokens: maxTokens, sampling: sampling, onToken: onToken)
       onFinish(range.upperBound)
     }
     return results
@@ -86,7 +91,8 @@ public struct Generator {
   }
 
   private func run(
-    _ prompts: [[Int32]], first: Int, maxTokens: Int, sampling: SamplingOptions,
+    _ prompts: [[Int32]], adapters: [String?]?, first: Int, maxTokens: Int,
+    sampling: SamplingOptions,
     onToken: (Int, Int32) -> Void
   ) -> [Generation] {
     let configuration = model.configuration
@@ -107,8 +113,13 @@ public struct Generator {
       cache.rows = running
       let packing = Packing(lengths: running.map { next[$0].count })
       let last = (1...running.count).map { Int(packing.starts[$0]) - 1 }
-      let hidden = model.hiddenStates(
-        running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
+      let choice = adapters.map { names in
+        AdapterRows(adapters: running.map { names[$0] }, starts: packing.starts)
+      }
+      let hidden = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
+        model.hiddenStates(
+          running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
+      }
       let logits = model.nextTokenLogits(hidden)
       var still: [Int] = []
       for (row, index) in running.enumerated() {

@@ -129,9 +129,12 @@ extension LowRankPair {
     random: inout Random
   ) throws {
     try configuration.validate()
-    if configuration.usesDoRA || configuration.hasBiasOfB {
+    if configuration.usesDoRA || configuration.hasBiasOfB
+      || configuration.initialization.movesBase
+    {
       throw LoRAConfigurationError(
-        message: "an embedding is adapted by plain LoRA alone, not with DoRA or a bias of B",
+        message: "an embedding is adapted by plain LoRA alone, not with DoRA, a bias of B, PiSSA "
+          + "or OLoRA",
         hint: "leave the embedding out of the targets")
     }
     let shape: Shape = [configuration.rank, base.vocabularySize]

@@ -86,7 +86,7 @@ package func linear(
   precondition(
     residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
   if layers.contains(where: \.isComposed) {
-    return weightDecomposedLinear(input, layers, residual: residual)
+    return composedLinear(input, layers, residual: residual)
   }
 
   let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])

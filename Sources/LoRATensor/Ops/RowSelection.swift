@@ -1,21 +1,8 @@
 // Restricts a low-rank path to some rows of a batch: each sequence has adapters of its own.
 
 extension Tensor {
-  /// The rows in the ranges; all others become 0. The gradient is restricted alike.
-  ///
-  /// - Parameter ranges: ascending, without overlap.
-  func keeping(_ ranges: [Range<Int>]) -> Tensor {
-    func kept(_ tensor: Tensor) -> Tensor {
-      let result = tensor.copied()
-      result.clearRows(outside: ranges, columns: 0..<shape.lastDimension)
-      return result
-    }
-    return Tape.record(kept(self), inputs: [self]) { dy, gradients in
-      gradients.add(kept(dy), to: self)
-    }
-  }
-
-  /// Writes 0 to some columns of the rows outside of the ranges; for a tensor in the making.
+  /// Writes 0 to some columns of the rows outside of the ranges, which ascend; for a tensor in
+  /// the making.
   func clearRows(outside ranges: [Range<Int>], columns: Range<Int>) {
     let stride = dtype.byteCount(of: shape.lastDimension)
     let offset = dtype.byteCount(of: columns.lowerBound)

@@ -8,8 +8,7 @@
 //
 //   Y = X·Wᵀ + (g − 1)∘(D(X)·Wᵀ) + g∘s·(D(X)·Aᵀ)·Bᵀ + b
 //
-// Several pairs act one after the other, each on what those before it made. A pair that acts on some
-// rows and has a bias, c, goes this way too: it adds s·c to these rows.
+// Several pairs act one after the other, each on what those before it made.
 // Source: Liu et al. 2024 (DoRA, 2402.09353), section 4.3; the dropout rule is PEFT's.
 
 import CLoRAKernels
@@ -26,7 +25,7 @@ package struct MagnitudeOperand {
 }
 
 /// `linear` for layers of which some have magnitudes; the others run as one.
-func weightDecomposedLinear(
+func composedLinear(
   _ input: LinearInput, _ layers: [LinearOperand], residual: Tensor?
 ) -> [Tensor] {
   let x = input.recorded()
@@ -34,6 +33,9 @@ func weightDecomposedLinear(
   var outputs = (plain.isEmpty ? [] : linear(.plain(x), plain))[...]
   return layers.map { layer in
     guard layer.isComposed else { return outputs.removeFirst() }
+    if layer.pairs.contains(where: { $0.rows != nil || $0.bias != nil }) {
+      return bySegments(x, layer, residual: residual)
+    }
     let y = weightDecomposed(x, layer)
     return layer.bias == nil && residual == nil
       ? y : combined([y] + (residual.map { [$0] } ?? []), bias: layer.bias)
@@ -45,9 +47,7 @@ private func weightDecomposed(_ x: Tensor, _ layer: LinearOperand) -> Tensor {
   // one pass for all of them.
   var rest = layer.pairs[...]
   var fused = LinearOperand(weight: layer.weight)
-  while let pair = rest.first, pair.magnitude == nil, pair.bias == nil {
-    fused.pairs.append(rest.removeFirst())
-  }
+  while let pair = rest.first, pair.magnitude == nil { fused.pairs.append(rest.removeFirst()) }
   if let pair = rest.first, pair.dropout == nil { fused.pairs.append(pair.product) }
   var y = linear(.plain(x), [fused])[0]
   var isIncluded = rest.first?.dropout == nil
@@ -56,7 +56,7 @@ private func weightDecomposed(_ x: Tensor, _ layer: LinearOperand) -> Tensor {
     let addition = isIncluded ? nil : lowRankProduct(seen, pair)
     isIncluded = false
     if pair.magnitude == nil || pair.dropout == nil {
-      y = shifted(scaled(addition.map { combined([y, $0]) } ?? y, by: pair), by: pair)
+      y = scaled(addition.map { combined([y, $0]) } ?? y, by: pair)
     } else if let addition {
       let base = linear(.plain(seen), [LinearOperand(weight: layer.weight)])[0]
       let change = combined([scaled(combined([base, addition]), by: pair), base], signs: [1, -1])
@@ -66,71 +66,59 @@ private func weightDecomposed(_ x: Tensor, _ layer: LinearOperand) -> Tensor {
   return y
 }
 
-/// s·(X·Aᵀ)·Bᵀ on the rows of a pair.
+/// s·(X·Aᵀ)·Bᵀ.
 private func lowRankProduct(_ x: Tensor, _ pair: LowRankOperand) -> Tensor {
   let p = linear(.plain(x), [LinearOperand(weight: pair.a)])[0]
-  let b = pair.b * Tensor(pair.scale)
-  return linear(.plain(pair.rows.map { p.keeping($0) } ?? p), [LinearOperand(weight: b)])[0]
+  return linear(.plain(p), [LinearOperand(weight: pair.b * Tensor(pair.scale))])[0]
 }
 
-/// g∘y on the rows of a pair with a magnitude; others stay.
+/// g∘y of a pair with a magnitude; without one, y.
 ///
 /// dY_in = g∘dY, dm = Σ_rows dY∘Y_in / n.
 private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
   guard let operand = pair.magnitude else { return y }
   let (magnitude, inverse) = (operand.magnitude, operand.inverseNorm)
-  let ranges = pair.rows ?? [0..<y.shape.rows]
-  let width = y.shape.lastDimension
+  let (rows, width) = (y.shape.rows, y.shape.lastDimension)
   let factor = magnitude.detached * inverse
   func product(_ t: Tensor) -> Tensor {
-    let wide = t.converted(to: .float32)
-    let result = pair.rows == nil ? Tensor(uninitialized: t.shape) : wide.copied()
-    for range in ranges {
-      let offset = range.lowerBound * width
-      lk_binary(
-        Int32(LK_MULTIPLY), wide.floats + offset, factor.floats, width, result.floats + offset,
-        range.count, width)
-    }
-    return result.converted(to: y.dtype)
+    (t.converted(to: .float32).detached * factor).converted(to: y.dtype)
   }
   return Tape.record(product(y), inputs: [y, magnitude]) { dy, gradients in
     if gradients.wants(y) { gradients.add(product(dy), to: y) }
     guard gradients.wants(magnitude) else { return }
+    let products = y.converted(to: .float32).detached * dy.converted(to: .float32)
     let sums = Tensor.zeros(magnitude.shape)
-    let wide = y.converted(to: .float32)
-    let upstream = dy.converted(to: .float32)
-    for range in ranges {
-      let products = Tensor(uninitialized: [range.count, width])
-      let offset = range.lowerBound * width
-      lk_binary(
-        Int32(LK_MULTIPLY), wide.floats + offset, upstream.floats + offset, products.count,
-        products.floats, range.count, width)
-      lk_column_sums(LK_F32, products.floats, sums.floats, range.count, width)
-    }
+    lk_column_sums(LK_F32, products.pointer, sums.floats, rows, width)
     gradients.add(sums * inverse, to: magnitude)
   }
 }
 
-/// y + c on the rows of a pair with a bias, in the bias's own scale.
-private func shifted(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
-  guard let bias = pair.bias else { return y }
-  let ranges = pair.rows ?? [0..<y.shape.rows]
-  let width = y.shape.lastDimension
-  let sum = y.converted(to: .float32).copied()
-  for range in ranges {
-    let rows = sum.floats + range.lowerBound * width
-    lk_add_bias(LK_F32, rows, bias.floats, range.count, width)
-  }
-  return Tape.record(sum.converted(to: y.dtype), inputs: [y, bias]) { dy, gradients in
-    gradients.add(dy, to: y)
-    guard gradients.wants(bias) else { return }
-    let sums = Tensor.zeros(bias.shape)
-    for range in ranges {
-      let rows = dy.rows(range)
-      lk_column_sums(rows.dtype.kernelType, rows.pointer, sums.floats, range.count, width)
+/// Runs of rows with the same pairs one by one, each as a batch of these rows would run: not one bit
+/// depends on what the other rows do. For inference, where batches are mixed.
+private func bySegments(_ x: Tensor, _ layer: LinearOperand, residual: Tensor?) -> Tensor {
+  precondition(
+    !Tape.records([x] + layer.tensors + (residual.map { [$0] } ?? [])),
+    "linear: pairs with magnitudes or biases act on all rows of a batch when training")
+  let rows = x.shape.rows
+  let edges = Set(layer.pairs.flatMap { $0.rows ?? [] }.flatMap { [$0.lowerBound, $0.upperBound] })
+  let bounds = edges.union([0, rows]).sorted()
+  let output = Tensor(
+    uninitialized: x.shape.replacingLast(with: layer.weight.shape[0]),
+    dtype: residual?.dtype ?? x.dtype)
+  for (start, end) in zip(bounds, bounds.dropFirst()) {
+    var part = layer
+    part.pairs = layer.pairs.compactMap { pair in
+      guard pair.rows?.contains(where: { $0.contains(start) }) ?? true else { return nil }
+      var pair = pair
+      pair.rows = nil
+      if let bias = pair.bias { part.bias = part.bias.map { $0 + bias } ?? bias }
+      pair.bias = nil
+      return pair
     }
-    gradients.add(sums, to: bias)
+    let y = linear(.plain(x.rows(start..<end)), [part], residual: residual?.rows(start..<end))[0]
+    output.rows(start..<end).copy(from: y)
   }
+  return output
 }
 
 /// Σ sign·t (+ bias), of the last tensor's type: a residual comes last.
@@ -161,7 +149,6 @@ extension LowRankOperand {
   fileprivate var product: LowRankOperand {
     var pair = self
     pair.magnitude = nil
-    pair.bias = nil
     return pair
   }
 }

@@ -36,8 +36,12 @@ public final class Trainer {
     guard !examples.isEmpty else {
       throw TrainingError(message: "there are no examples", hint: "check the data file")
     }
+    let (trained, rate) = (parameters, Float(options.learningRate))
     optimizer = AdamW(
-      parameters.map(\.parameter), learningRate: 0, weightDecay: options.weightDecay)
+      parameters.map(\.parameter), learningRate: 0, weightDecay: options.weightDecay,
+      variations: options.loraPlusRatio.map { ratio in
+        loraPlusVariations(trained, ratio: ratio, learningRate: rate)
+      } ?? [])
   }
 
   /// Whether every trained value is a number.

@@ -8,6 +8,9 @@ public struct TrainingOptions: Sendable, Hashable {
   public var schedule: LearningRateSchedule = .linear
   /// The share of the steps in which it rises from 0.
   public var warmupRatio: Double = 0.03
+  /// LoRA+: what the learning rate of B, of DoRA's magnitudes and of biases is multiplied by, the
+  /// same as A's if unset.
+  public var loraPlusRatio: Float?
   /// AdamW's decoupled decay.
   public var weightDecay: Float = 0.01
   /// The largest norm that all gradients together may have; 0 for no limit.
@@ -43,6 +46,11 @@ public struct TrainingOptions: Sendable, Hashable {
       (
         (0...1).contains(warmupRatio), "the warm-up ratio is \(warmupRatio), not in 0...1",
         "0.03 warms up for 3% of the steps"
+      ),
+      (
+        loraPlusRatio.map { $0 > 0 && $0.isFinite } ?? true,
+        "LoRA+'s ratio of the learning rates is \(loraPlusRatio ?? 0)",
+        "16 is the paper's, with half of LoRA's learning rate; leave it out for plain LoRA"
       ),
       (
         weightDecay >= 0 && weightDecay.isFinite, "the weight decay is \(weightDecay)",
