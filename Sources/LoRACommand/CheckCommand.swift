@@ -36,7 +36,7 @@ struct CheckCommand: ParsableCommand {
     }
     Console.say(
       "expected: \(Console.fixed(probe.megabytes, 0)) MB of memory, \(Console.time(probe.seconds)) "
-        + "at \(Console.fixed(probe.tokensPerSecond, 0)) tokens/s (tried on the longest rows)")
+        + "at \(Console.fixed(probe.tokensPerSecond, 0)) tokens/s (from a few steps of it)")
     for finding in warnings { Console.say("warning: \(finding)") }
     Console.say(
       warnings.isEmpty

@@ -66,7 +66,8 @@ struct PreparedRun {
   /// What decides the result, with hashes.
   func facts() throws -> RunFacts {
     try RunFacts(
-      base: hash, data: configuration.data, template: encoder.chatTemplate?.source,
+      base: hash, data: configuration.data, evalData: configuration.evalData,
+      template: encoder.chatTemplate?.source,
       precision: model.network.computeType.name)
   }
 }

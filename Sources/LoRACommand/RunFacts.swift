@@ -37,12 +37,18 @@ struct RunFacts {
 
   var all: [(key: String, value: String)] { deciding + informative }
 
-  init(base: FileHash, data: String, template: String?, precision: String) throws {
-    deciding = [
-      ("base_sha256", try base.value()), ("data_sha256", try SHA256.hex(ofFile: data)),
-      ("template_sha256", template.map { SHA256.hex(of: $0) } ?? "none"),
-      ("compute_type", precision),
-    ]
+  /// - Parameter evalData: the file of rows to evaluate on, where it is one of its own: they decide
+  ///   which adapter is the best, and when a run ends early.
+  init(
+    base: FileHash, data: String, evalData: String?, template: String?, precision: String
+  ) throws {
+    let evaluation = try evalData.map { [("eval_data_sha256", try SHA256.hex(ofFile: $0))] } ?? []
+    deciding =
+      [("base_sha256", try base.value()), ("data_sha256", try SHA256.hex(ofFile: data))]
+      + evaluation + [
+        ("template_sha256", template.map { SHA256.hex(of: $0) } ?? "none"),
+        ("compute_type", precision),
+      ]
     informative = [
       ("swift_lora", Lora.configuration.version), ("onednn", Engine.oneDNNVersion),
       ("instruction_set", Engine.instructionSet), ("threads", "\(Engine.threadCount)"),

@@ -1,31 +1,49 @@
 // What a run will need, found by working a few of its steps.
 
 import Foundation
+import LoRA
+import LoRAModels
 import LoRATraining
 
-/// Memory and time of a run, from steps on its longest rows: they need the most memory, and their
-/// speed is the run's.
+/// Memory and time of a run, from a step on its longest rows, which need the most memory, and from
+/// its first steps: each new length of a pass brings kernels and buffers of its own.
 struct RunProbe {
   let megabytes: Double
   let tokensPerSecond: Double
   let seconds: Double
+
+  /// The probe ends after the step in which this many seconds are over.
+  private static let patience = 30.0
+  private static let mostSteps = 8
 
   init(_ run: PreparedRun) throws {
     let examples = run.data.examples
     let longest = examples.indices.sorted {
       examples[$0].tokens.count > examples[$1].tokens.count
     }.prefix(run.configuration.batchSize)
-    var report: StepReport?
-    for step in 0..<2 {
-      report = try run.trainer.run(
-        step: step, indices: Array(longest), learningRate: 1e-6, epoch: 0)
+    // A learning rate that is nearly 0: the adapter is thrown away anyway.
+    func work(_ step: Int, _ indices: [Int]) throws -> StepReport {
+      try run.trainer.run(step: step, indices: indices, learningRate: 1e-9, epoch: 0)
     }
-    tokensPerSecond = report?.tokensPerSecond ?? 0
+    let start = ContinuousClock.now
+    _ = try work(0, Array(longest))
+    var (tokens, time) = (0, 0.0)
+    for step in 0..<min(Self.mostSteps, run.trainer.totalSteps)
+    where step < 1 || start.duration(to: .now).inSeconds < Self.patience {
+      let report = try work(step, run.trainer.indices(ofStep: step))
+      tokens += report.tokens
+      time += report.seconds
+    }
+    if let evalData = run.evalData {
+      _ = evaluate(run.model.network, Array(evalData.examples.prefix(32)))
+    }
     megabytes = peakResidentMegabytes()
-    let steps = Double(run.trainer.totalSteps)
+    tokensPerSecond = time > 0 ? Double(tokens) / time : 0
     let rows = Double(min(run.configuration.batchSize, examples.count))
-    let tokens = Double(run.report.tokens) / Double(max(run.report.rows, 1)) * rows * steps
-    seconds = tokensPerSecond > 0 ? tokens / tokensPerSecond : .infinity
+    let all =
+      Double(run.report.tokens) / Double(max(run.report.rows, 1)) * rows
+      * Double(run.trainer.totalSteps)
+    seconds = tokensPerSecond > 0 ? all / tokensPerSecond : .infinity
   }
 
   /// A warning where the machine has little more memory than the run will take.

@@ -65,22 +65,26 @@ public final class Trainer {
     let warmup = Int((Double(totalSteps) * options.warmupRatio).rounded(.up))
     for step in completedSteps..<max(totalSteps, completedSteps) {
       let epoch = step / stepsPerEpoch
-      let batches = dataOrder(
-        count: examples.count, batchSize: options.batchSize, epoch: epoch,
-        seed: options.shuffle ? options.seed : nil)
-      let indices = batches[step % stepsPerEpoch]
       // Warm-up begins above 0: the first step learns too.
       let factor = options.schedule.factor(
         step: step + (warmup > 0 ? 1 : 0), warmupSteps: warmup,
         totalSteps: totalSteps + (warmup > 0 ? 1 : 0))
       let done = Double(epoch) + Double(step % stepsPerEpoch + 1) / Double(stepsPerEpoch)
       let report = try run(
-        step: step, indices: indices, learningRate: options.learningRate * factor, epoch: done)
+        step: step, indices: indices(ofStep: step), learningRate: options.learningRate * factor,
+        epoch: done)
       completedSteps = step + 1
       summary.add(report)
       if try !onStep(report) { break }
     }
     return summary
+  }
+
+  /// The places of the examples that a step works, counted from 0.
+  package func indices(ofStep step: Int) -> [Int] {
+    dataOrder(
+      count: examples.count, batchSize: options.batchSize, epoch: step / stepsPerEpoch,
+      seed: options.shuffle ? options.seed : nil)[step % stepsPerEpoch]
   }
 
   /// One optimizer step over the examples `indices`.
