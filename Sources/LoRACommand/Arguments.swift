@@ -10,3 +10,5 @@ extension LearningRateSchedule: ExpressibleByArgument {}
 extension Truncation: ExpressibleByArgument {}
 extension BiasTraining: ExpressibleByArgument {}
 extension AdapterTarget: ExpressibleByArgument {}
+extension CombinationMethod: ExpressibleByArgument {}
+extension MajoritySign: ExpressibleByArgument {}

@@ -15,7 +15,7 @@ struct Lora: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       TrainCommand.self, CheckCommand.self, ScoreCommand.self, EvalCommand.self,
-      GenerateCommand.self,
-      ConvertCommand.self, InspectCommand.self, MergeCommand.self,
+      GenerateCommand.self, InspectCommand.self, ConvertCommand.self, MergeCommand.self,
+      CombineCommand.self, ExtractCommand.self,
     ])
 }

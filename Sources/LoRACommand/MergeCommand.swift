@@ -88,14 +88,7 @@ struct MergeCommand: ParsableCommand {
     let isPart: (String) -> Bool = { ModelFolderText.isPart($0) }
     try AtomicFolder.check(
       output, replaceable: overwrite ? isPart : nil, kind: "a merged model")
-    let target = URL(fileURLWithPath: output).resolvingSymlinksInPath().path
-    for input in [model] + adapter {
-      let path = URL(fileURLWithPath: input).resolvingSymlinksInPath().path
-      guard path == target || path.hasPrefix(target + "/") else { continue }
-      throw OutputFileError(
-        file: output, message: "the folder holds \(input), which is read",
-        hint: "name another folder for the merged model")
-    }
+    try AtomicFolder.checkDiffers(output, from: [model] + adapter)
   }
 
   /// The sequences to compare on.

@@ -43,6 +43,23 @@ package enum AtomicFolder {
     try OutputFolder.checkCreatable(trimmed(path))
   }
 
+  /// Checks that what is read does not lie in the folder that is to be replaced.
+  ///
+  /// - Throws: `OutputFileError` naming the input.
+  package static func checkDiffers(_ path: String, from inputs: [String]) throws {
+    func resolved(_ path: String) -> String {
+      URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    }
+    let target = resolved(path)
+    for input in inputs {
+      let source = resolved(input)
+      guard source == target || source.hasPrefix(target + "/") else { continue }
+      throw OutputFileError(
+        file: path, message: "the folder holds \(input), which is read",
+        hint: "name another folder for the result")
+    }
+  }
+
   /// Fills a new folder, then gives it the name `path`; what had the name is removed after that.
   ///
   /// Whatever `body` throws passes through, and nothing of the new folder is left. Only a killed

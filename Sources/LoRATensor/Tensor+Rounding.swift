@@ -4,7 +4,8 @@ extension DType {
   /// The bits of the smallest magnitude that rounds to infinity in this dense type, or is infinite.
   fileprivate var overflowBits: UInt32 {
     switch self {
-    case .float16: 0x477F_F000  // 65520, half-way between the largest number and the next power of 2
+    // 65520, half-way between the largest number and the next power of 2.
+    case .float16: 0x477F_F000
     case .bfloat16: 0x7F7F_8000
     default: 0x7F80_0000
     }

@@ -127,7 +127,7 @@ struct MergeTests {
     #expect(
       result.errors == """
         Error: \(copy)/: the folder holds \(copy), which is read
-        hint: name another folder for the merged model
+        hint: name another folder for the result
 
         """)
   }
