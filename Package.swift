@@ -109,6 +109,9 @@ let package = Package(
     tests(
       "LoRAGenerationTests",
       ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAGeneration"]),
+    tests(
+      "LoRATests",
+      ["LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON"]),
     tests("EndToEndTests", ["LoRAFormats", "LoRATensor", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,6 +1,7 @@
 // The parameters of a model as they are with adapters merged into them, made row by row: what is
 // written into a folder, without a second model in memory.
 
+import Foundation
 package import LoRANN
 package import LoRATensor
 
@@ -26,6 +27,18 @@ package struct MergedParameter {
     rows = { value.rows($0).converted(to: .float32) }
   }
 
+  /// A parameter for which an adapter may have a value of its own.
+  init(path: String, _ parameter: Parameter, _ names: Set<String>) {
+    let own = parameter.replacements.last { names.contains($0.name) }?.parameter.value
+    guard let own else {
+      self.init(path: path, parameter.value)
+      return
+    }
+    self.init(path: path, shape: own.shape, baseType: parameter.value.dtype) {
+      own.rows($0).converted(to: .float32)
+    }
+  }
+
   /// A parameter whose rows are made.
   init(
     path: String, shape: Shape, baseType: DType, rows: @escaping (Range<Int>) -> Tensor
@@ -39,6 +52,20 @@ package struct MergedParameter {
 
   /// The number of rows: a vector is one.
   package var rowCount: Int { shape.rows }
+
+  /// Whether another parameter has the same values.
+  package func equals(_ other: MergedParameter) -> Bool {
+    guard shape == other.shape else { return false }
+    for start in stride(from: 0, to: rowCount, by: LoRALinear.rowsAtATime) {
+      let range = start..<min(start + LoRALinear.rowsAtATime, rowCount)
+      let (mine, theirs) = (rows(range), other.rows(range))
+      let isSame = withExtendedLifetime((mine, theirs)) {
+        memcmp(mine.floats, theirs.floats, mine.count * MemoryLayout<Float>.size) == 0
+      }
+      guard isSame else { return false }
+    }
+    return true
+  }
 
   /// Calls `body` with the rows rounded to a dense type, some at a time, in order.
   ///
@@ -60,41 +87,68 @@ package struct MergedParameter {
 }
 
 extension Module {
-  /// Every parameter of the model, in its order, with the named adapters merged into it; names that
-  /// the model does not have are a mistake of the caller.
+  /// Every parameter of the model, in its order, with everything that the named adapters have: pairs,
+  /// trained rows, and values of their own. Names that the model does not have are a mistake of the
+  /// caller.
   ///
   /// - Throws: `AdapterError` where an adapter has a bias for a layer without one.
   package func mergedParameters(_ names: Set<String>) throws -> [MergedParameter] {
-    let map = ModuleMap(self)
-    if let whole = names.sorted().first(where: map.hasTrainedParts) {
+    try ModuleMap(self).sites.flatMap { site -> [MergedParameter] in
+      if let layer = site.adapted { return try merged(layer, at: site.path, names) }
+      if let layer = site.adaptedEmbedding {
+        return [
+          MergedParameter(
+            path: site.path + ".weight", shape: layer.base.weight.value.shape,
+            baseType: layer.base.weight.value.dtype
+          ) { layer.mergedRows($0, of: names) }
+        ]
+      }
+      if let head = site.child.module as? TiedHead {
+        return [try merged(head, at: site.path, names)]
+      }
+      return site.child.module.parameters.map { name, parameter in
+        MergedParameter(path: site.path + "." + name, parameter, names)
+      }
+    }
+  }
+
+  private func merged(
+    _ layer: LoRALinear, at path: String, _ names: Set<String>
+  ) throws -> [MergedParameter] {
+    guard !(layer.base is TiedHead) else { throw AdapterError.sharedHead(path) }
+    let base = layer.base.operand
+    var weight = MergedParameter(path: path + ".weight", base.weight)
+    if layer.pairs.contains(where: { names.contains($0.name) }) {
+      weight = MergedParameter(
+        path: weight.path, shape: weight.shape, baseType: weight.baseType
+      ) { layer.mergedRows($0, of: names) }
+    }
+    guard let bias = layer.mergedBias(of: names) else { return [weight] }
+    guard base.bias != nil else {
       throw AdapterError(
-        message: "the adapter \"\(whole)\" has more than pairs beside linear layers (an embedding, "
-          + "modules_to_save, biases or tokens), which this version does not merge",
-        hint: "merge it with PEFT's merge_and_unload(), or use the adapter as it is")
+        message: "the adapter adds a bias to \(path) (lora_bias), which has none in the model",
+        hint: "the merged model would be one that transformers does not know: use the adapter as "
+          + "it is")
     }
-    return try map.sites.flatMap { site -> [MergedParameter] in
-      guard let layer = site.adapted else {
-        return site.child.module.parameters.map { name, parameter in
-          MergedParameter(path: site.path + "." + name, parameter.value)
-        }
-      }
-      let base = layer.base.operand
-      let isChanged = layer.pairs.contains { names.contains($0.name) }
-      var weight = MergedParameter(path: site.path + ".weight", base.weight)
-      if isChanged {
-        weight = MergedParameter(
-          path: weight.path, shape: weight.shape, baseType: weight.baseType
-        ) { layer.mergedRows($0, of: names) }
-      }
-      guard let bias = layer.mergedBias(of: names) else { return [weight] }
-      guard base.bias != nil else {
-        throw AdapterError(
-          message:
-            "the adapter adds a bias to \(site.path) (lora_bias), which has none in the model",
-          hint: "the merged model would be one that transformers does not know: use the adapter as "
-            + "it is")
-      }
-      return [weight, MergedParameter(path: site.path + ".bias", bias)]
+    return [weight, MergedParameter(path: path + ".bias", bias)]
+  }
+
+  private func merged(
+    _ head: TiedHead, at path: String, _ names: Set<String>
+  ) throws -> MergedParameter {
+    guard let base = head.base as? Linear else { throw AdapterError.sharedHead(path) }
+    let weight = MergedParameter(path: path + ".weight", base.weight, names)
+    return MergedParameter(path: weight.path, shape: weight.shape, baseType: weight.baseType) {
+      head.embedding.replacingTokens(of: weight.rows($0), at: $0, of: names)
     }
+  }
+}
+
+extension AdapterError {
+  fileprivate static func sharedHead(_ path: String) -> AdapterError {
+    AdapterError(
+      message: "\(path) has a low-rank pair and shares trained tokens with the embedding, which is "
+        + "not merged",
+      hint: "merge it with PEFT's merge_and_unload(), or use the adapter as it is")
   }
 }

@@ -33,11 +33,15 @@ package struct MergedModel {
     let types = Set(parameters.filter { $0.shape.rank > 1 }.map(\.baseType))
     self.source = source
     self.dtype = dtype ?? (types.count == 1 ? types.first { !$0.isQuantized } : nil) ?? .float32
-    // A change of one side only would change both, were they still one tensor.
-    let ends = ["model.embed_tokens.weight", "lm_head.weight"]
-    let isChanged = parameters.contains { ends.contains($0.path) && $0.isChanged }
-    tiesEmbeddings = network.configuration.tiesEmbeddings && !isChanged
-    if tiesEmbeddings { parameters.removeAll { $0.path == ends[1] } }
+    var isTied = network.configuration.tiesEmbeddings
+    if isTied, let table = parameters.first(where: { $0.path == "model.embed_tokens.weight" }),
+      let head = parameters.firstIndex(where: { $0.path == "lm_head.weight" })
+    {
+      // An adapter of one side would change both, were they still one tensor.
+      isTied = !(table.isChanged || parameters[head].isChanged) || table.equals(parameters[head])
+      if isTied { parameters.remove(at: head) }
+    }
+    tiesEmbeddings = isTied
     self.parameters = parameters
   }
 

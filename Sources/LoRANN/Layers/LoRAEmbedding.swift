@@ -32,7 +32,7 @@ public final class TokenRows {
       indices.enumerated().map { (Int32($1), $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  fileprivate func place(of id: Int32) -> Int? { places[id] }
+  func place(of id: Int32) -> Int? { places[id] }
 }
 
 /// An embedding with named low-rank pairs and trained rows.
@@ -153,7 +153,7 @@ extension LowRankPair {
 public final class TiedHead: LinearLayer {
   /// The frozen head.
   public let base: any LinearLayer
-  private let embedding: LoRAEmbedding
+  package let embedding: LoRAEmbedding
   private var selections: [ObjectIdentifier: (shared: Tensor, selection: Tensor)] = [:]
 
   /// Ties a head to an embedding with trained tokens.
