@@ -122,21 +122,22 @@ def check_gguf(gguf, binary, work):
 
 
 def check_text(gguf, binary, work, tokenizer):
-    rows = [{"text": text} for text in TEXTS]
-    rows.append({"messages": [{"role": "user", "content": TEXTS[0]}, {"role": "assistant", "content": TEXTS[1]}]})
-    (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scored = lora(binary, "score", "--model", gguf, "--data", work / "rows.jsonl").splitlines()
-    for row, line in zip(rows, scored, strict=True):
-        ours = json.loads(line)["tokens"]
-        if "text" in row:
-            theirs = tokenizer(row["text"])["input_ids"] + [tokenizer.eos_token_id]
-        else:
-            theirs = tokenizer.apply_chat_template(row["messages"], tokenize=True)["input_ids"]
-        check(ours == theirs[: len(ours)] and len(ours) >= len(theirs) - 1, f"ids of {row}: {ours} {theirs}")
+    texts = [{"text": text} for text in TEXTS]
+    chat = [{"messages": [{"role": "user", "content": TEXTS[0]}, {"role": "assistant", "content": TEXTS[1]}]}]
+    for rows in (texts, chat):
+        (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        scored = lora(binary, "score", "--model", gguf, "--data", work / "rows.jsonl").splitlines()
+        for row, line in zip(rows, scored, strict=True):
+            ours = json.loads(line)["tokens"]
+            if "text" in row:
+                theirs = tokenizer(row["text"])["input_ids"] + [tokenizer.eos_token_id]
+            else:  # what follows the last supervised token may be left out
+                theirs = tokenizer.apply_chat_template(row["messages"], tokenize=True)["input_ids"]
+            check(ours == theirs[: len(ours)] and len(ours) >= len(theirs) - 1, f"ids of {row}: {ours} {theirs}")
     reference = demo_model.tokenizer(gguf)
     for text in TEXTS:
         check(reference.encode(text).ids == tokenizer(text)["input_ids"], f"ids of {text!r}")
-    print(f"AutoTokenizer: the ids of `lora score` on {len(rows)} rows")
+    print(f"AutoTokenizer: the ids of `lora score` on {len(texts) + len(chat)} rows")
 
 
 def check_extraction(gguf, binary, work, merged):
@@ -178,15 +179,15 @@ def check_combinations(binary, work):
         lora(binary, "combine", "--adapters", f"{fixtures / 'a'}=0.7", f"{fixtures / 'b'}=-0.3", "--method", method,
              "--output", work / method)  # fmt: skip
         model = load_adapter(base, work / method)
-        if method in ("cat",):
-            model.load_adapter(fixtures / "a", "a")
-            model.load_adapter(fixtures / "b", "b")
+        if method == "cat":
+            model.load_adapter(fixtures / "a", "first")
+            model.load_adapter(fixtures / "b", "second")
             with torch.no_grad():
                 for module in model.modules():
                     if isinstance(module, LoraLayer) and "default" in module.lora_A:
                         exact = sum(
                             weight * module.get_delta_weight(name)
-                            for name, weight in (("a", 0.7), ("b", -0.3))
+                            for name, weight in (("first", 0.7), ("second", -0.3))
                             if name in module.lora_A
                         )
                         check(difference(module.get_delta_weight("default"), exact) < 1e-5, f"{method}: ΔW")

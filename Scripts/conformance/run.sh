@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the proofs that adapters pass between `lora` and Python's peft, in a venv of its own: every kind of
-# adapter on tiny random models (matrix.py), and some on the demo model (peft_interop.py).
+"$python" "$root/Scripts/conformance/matrix.py" "$runner"
+"$python" "$root/Scripts/conformance/peft_interop.py" "$model" "$lora"
+exec "$python" "$root/Scripts/conformance/merge_interop.py" "$model" "$lora"
 #   Scripts/conformance/run.sh [MODEL.gguf [LORA_BINARY]]
 # Defaults: LORA_DEMO_MODEL or the cache folder of `make demo`, and .build/release/lora.
 # Where Python or its packages are not to be had, it prints "SKIPPED: reason" and exits 0.
@@ -21,4 +22,5 @@ python=$("$root/Scripts/conformance/python.sh") || { [ $? = 3 ] && exit 0; exit 
 
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 "$python" "$root/Scripts/conformance/matrix.py" "$runner"
-exec "$python" "$root/Scripts/conformance/peft_interop.py" "$model" "$lora"
+"$python" "$root/Scripts/conformance/peft_interop.py" "$model" "$lora"
+exec "$python" "$root/Scripts/conformance/merge_interop.py" "$model" "$lora"
