@@ -78,6 +78,15 @@ package enum ModelSource {
     }
   }
 
+  /// Gives back the pages of the files that were read: they are read again when they are touched.
+  package func releasePages() {
+    switch self {
+    case .gguf(let file): file.file.releasePages()
+    case .folder(let folder):
+      for file in (try? SafeTensorsShards(folder).files) ?? [] { file.file.releasePages() }
+    }
+  }
+
   /// The network with its weights.
   ///
   /// - Parameter asStored: weights stay mapped, for work that touches each of them now and then.

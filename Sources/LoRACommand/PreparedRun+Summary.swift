@@ -37,6 +37,7 @@ extension PreparedRun {
       \(Console.short(report.supervisedTokens)) tokens with loss
       \(Console.count(trainer.totalSteps)) steps of \(configuration.batchSize) rows, \
       \(warmupSteps) of them warm-up
+      \(memory.description)
       """)
     for example in data.examples.prefix(max(samples, 0)) {
       Console.say("\nline \(example.line), what carries loss \(RowMarking.legend):")

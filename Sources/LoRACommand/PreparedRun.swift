@@ -20,6 +20,7 @@ struct PreparedRun {
   let model: LanguageModel
   let summary: AdapterSummary
   let trainer: Trainer
+  let memory: MemoryChoice
   private let hash: FileHash
 
   /// Reads everything.
@@ -47,7 +48,9 @@ struct PreparedRun {
       (data, evalData) = (rows, try configuration.evalData.map(dataset))
     }
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
-    model = try LanguageModel(source: source, encoder: encoder, precision: configuration.precision)
+    // Weights stay mapped until it is known what else the run needs.
+    model = try LanguageModel(
+      source: source, encoder: encoder, precision: configuration.precision, asStored: true)
     if let adapter, configuration.initAdapter == nil {
       summary = try model.resumeAdapter(
         Self.adapterName, from: URL(fileURLWithPath: adapter), configuration.adapter
@@ -59,6 +62,14 @@ struct PreparedRun {
     } else {
       summary = try model.addAdapter(
         Self.adapterName, configuration.adapter, seed: configuration.training.seed)
+    }
+    memory = try MemoryChoice(
+      model.network, passTokens: data.largestPass(of: configuration.training),
+      budget: configuration.memoryBudget?.bytes, weights: configuration.baseWeights.weights)
+    model.network.recomputation = memory.recomputation
+    if memory.weights == .resident {
+      model.network.makeWeightsResident()
+      source.releasePages()
     }
     trainer = try Trainer(model, data: data, options: configuration.training)
   }

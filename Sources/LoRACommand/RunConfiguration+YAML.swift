@@ -81,7 +81,7 @@ struct Setting {
   }
 
   static func choice<Choice: CaseIterable & RawRepresentable<String>>(
-    _ name: String, _ path: WritableKeyPath<RunConfiguration, Choice>
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, Choice>, decides: Bool = true
   ) -> Setting {
     let choices = Choice.allCases.map(\.rawValue).joined(separator: ", ")
     return Setting(
@@ -92,7 +92,7 @@ struct Setting {
         }
         run[keyPath: path] = value
         return nil
-      }, text: { $0[keyPath: path].rawValue })
+      }, text: { $0[keyPath: path].rawValue }, decides: decides)
   }
 }
 
@@ -123,6 +123,10 @@ extension RunConfiguration {
       .value("shuffle", \.shuffle, "true or false") { $0.bool },
       .choice("precision", \.precision),
       .optional("threads", \.threads, "a whole number", decides: false) { $0.int },
+      .optional("memory_budget", \.memoryBudget, "a size like 600MB", decides: false) {
+        $0.scalar.flatMap { ByteSize(argument: $0.string) }
+      },
+      .choice("base_weights", \.baseWeights, decides: false),
       .optional("save_steps", \.saveSteps, "a whole number", decides: false) { $0.int },
       .optional("save_total_limit", \.saveTotalLimit, "a whole number", decides: false) { $0.int },
       .optional("eval_steps", \.evalSteps, "a whole number", decides: false) { $0.int },

@@ -3,9 +3,18 @@
 import ArgumentParser
 import LoRA
 import LoRAAdapters
+import LoRAModels
 import LoRANN
 import LoRATensor
 import LoRATraining
+
+/// Where the base's weights are while a run works.
+enum BaseWeightsChoice: String, CaseIterable, ExpressibleByArgument {
+  case auto, mapped, resident
+
+  /// nil: whichever fits, the faster one first.
+  var weights: BaseWeights? { BaseWeights(rawValue: rawValue) }
+}
 
 /// Everything that decides a training run.
 struct RunConfiguration {
@@ -35,6 +44,8 @@ struct RunConfiguration {
   var shuffle = true
   var precision = Precision.auto
   var threads: Int?
+  var memoryBudget: ByteSize?
+  var baseWeights = BaseWeightsChoice.auto
   var saveSteps: Int?
   var saveTotalLimit: Int?
   var evalSteps: Int?

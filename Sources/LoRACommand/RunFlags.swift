@@ -59,6 +59,13 @@ struct RunFlags: ParsableArguments {
   var precision: Precision?
   @Option(help: "Threads (default: the processors this process may use).")
   var threads: Int?
+  @Option(
+    help:
+      "What the run may take, like 600MB: less is kept and more computed twice; the adapter is the same (default: 85% of this machine's memory)."
+  )
+  var memoryBudget: ByteSize?
+  @Option(help: "mapped: weights stay in the file as stored; resident: converted once in memory.")
+  var baseWeights: BaseWeightsChoice?
   @Option(help: "Save the adapter every so many steps, in checkpoints/.")
   var saveSteps: Int?
   @Option(help: "Keep this many checkpoints (default: all).")
@@ -155,6 +162,8 @@ struct RunFlags: ParsableArguments {
     if noShuffle { run.shuffle = false }
     set(\.precision, precision)
     set(\.threads, threads)
+    set(\.memoryBudget, memoryBudget)
+    set(\.baseWeights, baseWeights)
     set(\.saveSteps, saveSteps)
     set(\.saveTotalLimit, saveTotalLimit)
     set(\.evalSteps, evalSteps)

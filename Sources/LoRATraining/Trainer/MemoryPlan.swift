@@ -71,3 +71,13 @@ package struct MemoryPlan: Sendable {
     headRowBlock * sizes.vocabularySize * (4 + (element == 4 ? 0 : element))
   }
 }
+
+extension Dataset {
+  /// The tokens of the largest pass that a run can make of the rows: a pass holds rows up to the
+  /// budget, or one row that is longer.
+  package func largestPass(of options: TrainingOptions) -> Int {
+    let lengths = examples.map(\.tokens.count).sorted(by: >)
+    let batch = lengths.prefix(options.batchSize).reduce(0, +)
+    return max(lengths.first ?? 0, min(options.tokenBudget, batch))
+  }
+}

@@ -1,0 +1,58 @@
+// What a run is planned to need, and the way of working chosen from it.
+
+import LoRAAdapters
+import LoRAFormats
+import LoRAModels
+import LoRATensor
+import LoRATestSupport
+import LoRATraining
+import Testing
+
+struct MemoryPlanTests {
+  private func model() throws -> Llama {
+    let model = try Llama(
+      gguf: GGUFFile(contentsOf: Fixture.path("adapters/base.gguf")), computeType: .bfloat16,
+      asStored: true)
+    try model.addAdapter("x", LoRAConfiguration(rank: 3, alpha: 6), seed: 7)
+    return model
+  }
+
+  private func plan(_ weights: BaseWeights, _ again: Recomputation, tokens: Int) throws -> Int {
+    MemoryPlan(try model(), weights: weights, recomputation: again, passTokens: tokens).total
+  }
+
+  @Test func whatIsComputedTwiceIsNotKept() throws {
+    for weights in BaseWeights.allCases {
+      let totals = try [Recomputation.nothing, .mlp, .layers].map {
+        try plan(weights, $0, tokens: 4096)
+      }
+      #expect(totals == totals.sorted(by: >) && Set(totals).count == 3)
+    }
+  }
+
+  @Test func memoryGrowsLinearlyWithTheLength() throws {
+    let totals = try [8192, 16384, 24576].map { try plan(.resident, .nothing, tokens: $0) }
+    #expect(totals[1] - totals[0] == totals[2] - totals[1])
+  }
+
+  @Test(arguments: [(BaseWeights.mapped, Recomputation.layers), (.resident, .mlp)])
+  func theFirstWayThatFitsIsTaken(weights: BaseWeights, recomputation: Recomputation) throws {
+    let choice = try MemoryChoice(
+      model(), passTokens: 4096, budget: plan(weights, recomputation, tokens: 4096),
+      weights: weights)
+    #expect(choice.weights == weights && choice.recomputation == recomputation)
+    let free = try MemoryChoice(model(), passTokens: 64, budget: nil, weights: nil)
+    #expect(free.weights == .resident && free.recomputation == .nothing)
+  }
+
+  @Test func aBudgetThatNothingFitsIsAnError() throws {
+    let error = #expect(throws: TrainingError.self) {
+      try MemoryChoice(model(), passTokens: 32, budget: 50_000_000, weights: nil)
+    }
+    #expect(
+      error?.description == """
+        the run needs at least 126 MB, and may take 50 MB (--memory-budget)
+        hint: raise --memory-budget, lower --max-length or --rank, or use a smaller model
+        """)
+  }
+}
