@@ -118,7 +118,7 @@ struct BadInputTests {
     expect(
       try train(["--target-modules": "q_porj"]),
       ["\"q_porj\" matches no module", "did you mean \"q_proj\"", "k_proj, v_proj, o_proj"])
-    expect(try train(["--target-modules": "embed_tokens"]), ["not a linear layer"])
+    expect(try train(["--target-modules": "input_layernorm"]), ["input_layernorm", "hint: "])
     expect(try train(["--precision": "int3"]), exitCode: 64, ["'auto', 'float32' or 'bfloat16'"])
     expect(try train([:], ["--lerning-rate", "1"]), exitCode: 64, ["--learning-rate"])
     expect(try train([:], ["--epochs", "2"]), exitCode: 64, ["exclude each other"])
