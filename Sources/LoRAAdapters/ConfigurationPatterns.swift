@@ -1,10 +1,10 @@
 // The patterns of a configuration, compiled, and PEFT's rules for them.
 
 import LoRAJSON
-import LoRANN
+package import LoRANN
 
 /// What a configuration says about a module, by its path.
-struct ConfigurationPatterns {
+package struct ConfigurationPatterns {
   private let configuration: LoRAConfiguration
   private let target: PathPattern?
   private let exclusion: PathPattern?
@@ -14,7 +14,7 @@ struct ConfigurationPatterns {
   let alphas: [(pattern: PathPattern, value: Float)]
 
   /// - Throws: `AdapterError` naming the pattern that is none.
-  init(_ configuration: LoRAConfiguration) throws {
+  package init(_ configuration: LoRAConfiguration) throws {
     self.configuration = configuration
     var target: PathPattern?
     if case .pattern(let text) = configuration.targets { target = try PathPattern(text) }
@@ -39,7 +39,7 @@ struct ConfigurationPatterns {
   }
 
   /// Whether a module is taken out although a target may name it.
-  func excludes(_ path: String) throws -> Bool {
+  package func excludes(_ path: String) throws -> Bool {
     switch configuration.excluded {
     case .names(let names): return names.contains { path.isSelected(by: $0) }
     case .pattern: return try exclusion?.matches(path) ?? false
@@ -48,12 +48,12 @@ struct ConfigurationPatterns {
   }
 
   /// Whether a module is one that is trained whole, or lies in one.
-  func isTrainedWhole(_ path: String) throws -> Bool {
+  package func isTrainedWhole(_ path: String) throws -> Bool {
     try wholeModules.contains { try $0.matches(path) }
   }
 
   /// Whether the targets name a module, the choice of layers included. Not for `allLinear`.
-  func isTargeted(_ path: String) throws -> Bool {
+  package func isTargeted(_ path: String) throws -> Bool {
     switch configuration.targets {
     case .allLinear: return try isInChosenLayer(path)
     case .pattern: return try target?.matches(path) ?? false
@@ -75,7 +75,7 @@ struct ConfigurationPatterns {
   }
 
   /// What the pair of a module is like: rank and alpha each by the first key that matches.
-  func pair(_ path: String) throws -> LoRALinearConfiguration {
+  package func pair(_ path: String) throws -> LoRALinearConfiguration {
     var pair = configuration.pair
     if let rank = try ranks.first(where: { try $0.pattern.matches(path) }) {
       pair.rank = rank.value

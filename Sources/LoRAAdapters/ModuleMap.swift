@@ -1,8 +1,8 @@
 // A model as an adapter sees it: every module by path, an adapted layer as one module.
 
 import LoRAJSON
-import LoRANN
-import LoRATensor
+package import LoRANN
+package import LoRATensor
 
 /// A module with its path from the model; the layer under an adapted layer is not listed.
 struct ModuleSite {
@@ -68,11 +68,11 @@ struct ModuleSite {
 }
 
 /// The modules of a model, parents before children, as they were when it was made.
-struct ModuleMap {
+package struct ModuleMap {
   let model: any Module
   let sites: [ModuleSite]
 
-  init(_ model: any Module) {
+  package init(_ model: any Module) {
     self.model = model
     var sites: [ModuleSite] = []
     func visit(_ module: any Module, _ prefix: String) {
@@ -119,7 +119,7 @@ struct ModuleMap {
   }
 
   /// Everything of an adapter that training changes.
-  func parameters(of name: String) -> [Parameter] {
+  package func parameters(of name: String) -> [Parameter] {
     sites.flatMap { site -> [Parameter] in
       if let layer = site.adapted {
         return layer.pairs.filter { $0.name == name }.flatMap { entry in

@@ -4,7 +4,7 @@ import LoRAJSON
 
 extension PEFTConfiguration {
   /// The text of the file: every key, sorted, two spaces, nothing but ASCII, no last newline.
-  static func text(of configuration: LoRAConfiguration) -> String {
+  package static func text(of configuration: LoRAConfiguration) -> String {
     var object = JSONObject()
     for (key, value) in read { object[key] = value }
     for (key, value, _) in informative { object[key] = value }

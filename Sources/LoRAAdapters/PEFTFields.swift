@@ -1,12 +1,12 @@
 // The single fields of an adapter_config.json, each with its type and its error.
 
-import LoRAJSON
+package import LoRAJSON
 
 /// Reads the fields of a configuration that says something about what the adapter computes.
-struct PEFTFields {
+package struct PEFTFields {
   private let object: JSONObject
 
-  init(_ object: JSONObject) { self.object = object }
+  package init(_ object: JSONObject) { self.object = object }
 
   /// The value of a key; nil where it is absent or null.
   private func value(_ key: String) -> JSONValue? {
@@ -57,7 +57,7 @@ struct PEFTFields {
   }
 
   /// A list of names that are not empty.
-  func strings(_ key: String) throws -> [String]? {
+  package func strings(_ key: String) throws -> [String]? {
     guard let value = value(key), value != false, value != [:] else { return nil }
     let hint = "list the last parts of paths, like [\"q_proj\", \"v_proj\"]"
     guard let elements = value.arrayValue else {
@@ -73,7 +73,7 @@ struct PEFTFields {
     }
   }
 
-  func targets(_ key: String) throws -> TargetModules {
+  package func targets(_ key: String) throws -> TargetModules {
     switch try moduleNames(key) {
     case .names(let names): return .names(names)
     case .pattern(let text): return text.lowercased() == "all-linear" ? .allLinear : .pattern(text)
@@ -84,7 +84,7 @@ struct PEFTFields {
   }
 
   /// Names or a pattern; an empty list of what to exclude says nothing.
-  func moduleNames(_ key: String) throws -> ModuleNames? {
+  package func moduleNames(_ key: String) throws -> ModuleNames? {
     if let text = value(key)?.stringValue {
       guard !text.isEmpty else {
         throw PEFTConfiguration.wrong(
@@ -96,7 +96,7 @@ struct PEFTFields {
     return names.isEmpty && key != "target_modules" ? nil : .names(names)
   }
 
-  func layers() throws -> LayerSelection? {
+  package func layers() throws -> LayerSelection? {
     let key = "layers_to_transform"
     let hint = "give the numbers of the layers, from 0, like [0, 1]"
     let lists: [String]
@@ -122,11 +122,11 @@ struct PEFTFields {
     return LayerSelection(indices, lists: lists)
   }
 
-  func ranks(_ key: String) throws -> ModulePatterns<Int> {
+  package func ranks(_ key: String) throws -> ModulePatterns<Int> {
     try patterns(key) { try rank($0, $1, "it is the number of rows of these layers' lora_A") }
   }
 
-  func alphas(_ key: String) throws -> ModulePatterns<Float> {
+  package func alphas(_ key: String) throws -> ModulePatterns<Float> {
     try patterns(key) { try number($0, $1, "PEFT's scale is alpha / r") }
   }
 

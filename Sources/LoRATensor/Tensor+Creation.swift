@@ -1,6 +1,6 @@
 // Making tensors from numbers, and numbers from tensors.
 
-import CLoRAKernels
+package import CLoRAKernels
 
 extension Tensor {
   /// A float32 tensor with the given elements in row-major order.
@@ -85,7 +85,7 @@ extension Tensor {
 
 extension DType {
   /// The number that the C kernels know the type by.
-  var kernelType: lk_dtype {
+  package var kernelType: lk_dtype {
     switch self {
     case .float32: LK_F32
     case .bfloat16: LK_BF16

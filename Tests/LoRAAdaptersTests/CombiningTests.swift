@@ -9,7 +9,7 @@ import LoRATensor
 import LoRATestSupport
 import Testing
 
-@testable import LoRAAdapters
+import LoRAAdapters
 
 /// One case of Fixtures/merging/cases.json.
 struct CombinationCase: Decodable, CustomTestStringConvertible {

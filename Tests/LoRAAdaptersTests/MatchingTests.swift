@@ -6,7 +6,7 @@ import LoRATensor
 import LoRATestSupport
 import Testing
 
-@testable import LoRAAdapters
+import LoRAAdapters
 
 /// One row of Fixtures/matching/cases.json, which PEFT's own functions filled in.
 struct MatchingCase: CustomTestStringConvertible {

@@ -9,7 +9,7 @@ import LoRATensor
 import LoRATestSupport
 import Testing
 
-@testable import LoRAAdapters
+import LoRAAdapters
 
 @Suite struct TrainedPartsTests {
   static let kinds: [(name: String, change: @Sendable (inout LoRAConfiguration) -> Void)] = [

@@ -18,7 +18,7 @@ extension AdapterWeights {
   }
 
   /// - Parameter keeps: what random pruning keeps, in place of chance, for tests.
-  static func combining(
+  package static func combining(
     _ adapters: [(adapter: AdapterWeights, weight: Double)], _ options: CombinationOptions,
     keeps: ((Float) -> Bool)?
   ) throws -> AdapterWeights {

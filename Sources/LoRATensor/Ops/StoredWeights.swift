@@ -16,7 +16,7 @@ package enum StoredWeights {
   @TaskLocal package static var areRead = false
 
   /// Dropout's masks exist for whole passes only.
-  static func canBeRead(_ layers: [LinearOperand]) -> Bool {
+  package static func canBeRead(_ layers: [LinearOperand]) -> Bool {
     layers.allSatisfy { layer in layer.pairs.allSatisfy { $0.dropout == nil } }
   }
 }
