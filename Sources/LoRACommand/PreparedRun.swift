@@ -48,9 +48,20 @@ struct PreparedRun {
       (data, evalData) = (rows, try configuration.evalData.map(dataset))
     }
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
-    // Weights stay mapped until it is known what else the run needs.
+    // Weights stay mapped until it is decided where they will be, which is before the adapter is
+    // made: some adapters begin from the weights.
     model = try LanguageModel(
       source: source, encoder: encoder, precision: configuration.precision, asStored: true)
+    let passTokens = data.largestPass(of: configuration.training)
+    let budget = configuration.memoryBudget?.bytes
+    let weights = try MemoryChoice(
+      model.network, passTokens: passTokens, budget: budget,
+      weights: configuration.baseWeights.weights, rank: configuration.rank
+    ).weights
+    if weights == .resident {
+      model.network.makeWeightsResident()
+      source.releasePages()
+    }
     if let adapter, configuration.initAdapter == nil {
       summary = try model.resumeAdapter(
         Self.adapterName, from: URL(fileURLWithPath: adapter), configuration.adapter
@@ -64,13 +75,8 @@ struct PreparedRun {
         Self.adapterName, configuration.adapter, seed: configuration.training.seed)
     }
     memory = try MemoryChoice(
-      model.network, passTokens: data.largestPass(of: configuration.training),
-      budget: configuration.memoryBudget?.bytes, weights: configuration.baseWeights.weights)
+      model.network, passTokens: passTokens, budget: budget, weights: weights)
     model.network.recomputation = memory.recomputation
-    if memory.weights == .resident {
-      model.network.makeWeightsResident()
-      source.releasePages()
-    }
     trainer = try Trainer(model, data: data, options: configuration.training)
   }
 

@@ -97,7 +97,11 @@ struct TrainTests {
       "--json",
     ])
     let generated = try object(answer.output)
-    #expect(generated.keys == ["text", "tokens", "finish_reason", "tokens_per_second"])
+    #expect(
+      generated.keys == [
+        "text", "tokens", "finish_reason", "tokens_per_second",
+        "seconds_to_first_token",
+      ])
     #expect((generated["tokens"]?.arrayValue?.count ?? 9) <= 5)
   }
 

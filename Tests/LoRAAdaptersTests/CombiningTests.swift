@@ -1,6 +1,7 @@
 // Combinations of adapters against PEFT's add_weighted_adapter, and what is refused.
 
 import Foundation
+import LoRAAdapters
 import LoRAFormats
 import LoRAJSON
 import LoRAModels
@@ -8,8 +9,6 @@ import LoRANN
 import LoRATensor
 import LoRATestSupport
 import Testing
-
-import LoRAAdapters
 
 /// One case of Fixtures/merging/cases.json.
 struct CombinationCase: Decodable, CustomTestStringConvertible {

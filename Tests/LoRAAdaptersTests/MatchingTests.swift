@@ -1,12 +1,11 @@
 // PEFT's rules for names and patterns, as tables; the verdicts are those of PEFT 0.21.2.
 
+import LoRAAdapters
 import LoRAJSON
 import LoRANN
 import LoRATensor
 import LoRATestSupport
 import Testing
-
-import LoRAAdapters
 
 /// One row of Fixtures/matching/cases.json, which PEFT's own functions filled in.
 struct MatchingCase: CustomTestStringConvertible {

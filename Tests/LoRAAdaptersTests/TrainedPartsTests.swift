@@ -2,14 +2,13 @@
 // tokens; and what becomes of it when adapters come and go.
 
 import Foundation
+import LoRAAdapters
 import LoRAFormats
 import LoRAModels
 import LoRANN
 import LoRATensor
 import LoRATestSupport
 import Testing
-
-import LoRAAdapters
 
 @Suite struct TrainedPartsTests {
   static let kinds: [(name: String, change: @Sendable (inout LoRAConfiguration) -> Void)] = [

@@ -2,10 +2,9 @@
 
 import CLoRAKernels
 import Foundation
+import LoRATensor
 import LoRATestSupport
 import Testing
-
-import LoRATensor
 
 private let instructionSets: [String] = ["baseline", "v3", "v4"].filter { isa in
   lk_linear_rows_with_isa(isa, LK_F32, nil, 0, 0, nil, 0) == 1

@@ -3,7 +3,9 @@
 import Foundation
 public import LoRAModels
 
-/// The fastest way of working that fits a budget; all ways give the same adapter, bit for bit.
+/// The fastest way of working that fits a budget. What is computed twice changes no bit of the
+/// adapter; where the weights are changes none of plain pairs (DoRA, PiSSA and OLoRA begin from the
+/// weights themselves, which are rounded once more when they are resident in bfloat16).
 public struct MemoryChoice: Sendable, CustomStringConvertible {
   /// Where the base's weights are.
   public let weights: BaseWeights
@@ -27,13 +29,16 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
   ///   - passTokens: the tokens of the run's largest pass.
   ///   - budget: bytes; nil: 85% of the machine's memory.
   ///   - weights: where the weights must be; nil: wherever it fits.
+  ///   - rank: of the pairs, where the adapter is not there yet.
   /// - Throws: `TrainingError` with the least that the run needs.
-  package init(_ model: Llama, passTokens: Int, budget: Int?, weights: BaseWeights?) throws {
+  package init(
+    _ model: Llama, passTokens: Int, budget: Int?, weights: BaseWeights?, rank: Int? = nil
+  ) throws {
     let limit = budget ?? Int(Double(ProcessInfo.processInfo.physicalMemory) * 0.85)
     let ways = Self.ladder.filter { weights == nil || $0.0 == weights }.map { place, again in
       (
         place, again,
-        MemoryPlan(model, weights: place, recomputation: again, passTokens: passTokens)
+        MemoryPlan(model, weights: place, recomputation: again, passTokens: passTokens, rank: rank)
       )
     }
     guard let (place, again, plan) = ways.first(where: { $0.2.total <= limit }) else {

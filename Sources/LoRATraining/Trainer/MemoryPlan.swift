@@ -26,8 +26,10 @@ package struct MemoryPlan: Sendable {
   ///   - weights: where its linear weights will be.
   ///   - recomputation: what is computed twice instead of being kept.
   ///   - passTokens: the tokens of the largest pass.
+  ///   - rank: of pairs that all layers will have, where the adapter is not there yet.
   package init(
-    _ model: Llama, weights: BaseWeights, recomputation: Recomputation, passTokens: Int
+    _ model: Llama, weights: BaseWeights, recomputation: Recomputation, passTokens: Int,
+    rank: Int? = nil
   ) {
     let sizes = model.configuration
     let element = model.computeType.byteCount(of: 1)
@@ -37,12 +39,15 @@ package struct MemoryPlan: Sendable {
     let isMapped = weights == .mapped
     // An embedding's table stays in the file: of it only the rows of the data's tokens are touched.
     base = isMapped ? linear.now : linear.resident
-    adapter = trained.reduce(0) { $0 + $1.parameter.value.count } * 4 * 4
+    let layers = model.namedModules.compactMap { $0.child.module as? Linear }
+    let expected = rank.map { r in layers.reduce(0) { $0 + r * ($1.inFeatures + $1.outFeatures) } }
+    adapter = (expected ?? trained.reduce(0) { $0 + $1.parameter.value.count }) * 4 * 4
 
     let q = sizes.headCount * sizes.headDimension
     let kv = sizes.keyValueHeadCount * sizes.headDimension
     let ranks =
-      trained.filter { $0.path.contains(".lora_A.") }
+      rank.map { $0 * layers.count / max(sizes.layerCount, 1) }
+      ?? trained.filter { $0.path.contains(".lora_A.") }
       .reduce(0) { $0 + $1.parameter.value.shape[0] } / max(sizes.layerCount, 1)
     // Bytes per token: the residual stream twice, q, k, v and the attention's output, its log-sums,
     // gate and up, the norms' statistics, and the low-rank paths' P.
