@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  
 
 TEXTS = [
     "Hello 1234 world's <|im_start|>user\n東京は雨です。",
-    "  def f(x):\n\treturn x + 1  # ñ é 😀\n\n",
+    "def f(x):\n\treturn x + 1  # ñ é 😀\n\n",
     "I'LL pay 12,345.67 € by 2024-03-01.<|im_end|>",
 ]
 checks = 0

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-"$python" "$root/Scripts/conformance/matrix.py" "$runner"
-"$python" "$root/Scripts/conformance/peft_interop.py" "$model" "$lora"
-exec "$python" "$root/Scripts/conformance/merge_interop.py" "$model" "$lora"
+# Runs the proof that adapters pass between `lora` and Python's peft, in a venv of its own.
 #   Scripts/conformance/run.sh [MODEL.gguf [LORA_BINARY]]
 # Defaults: LORA_DEMO_MODEL or the cache folder of `make demo`, and .build/release/lora.
 # Where Python or its packages are not to be had, it prints "SKIPPED: reason" and exits 0.

@@ -172,12 +172,14 @@ struct WeightDecomposedTests {
       let mixed = linear(.plain(c.x.value), [some])[0]
       let without = linear(.plain(c.x.value), [plain])[0]
       let with = linear(.plain(c.x.value), [all])[0]
-      #expect(
-        mixed.rows(1..<2).elements == without.rows(1..<2).elements, "pair \(index), row 1")
-      for row in [0, 2, 3] {
-        #expect(
-          mixed.rows(row..<row + 1).elements == with.rows(row..<row + 1).elements,
-          "pair \(index), row \(row)")
+      for (row, expected) in [(1, without), (0, with), (2, with), (3, with)] {
+        let (a, b) = (mixed.rows(row..<row + 1).elements, expected.rows(row..<row + 1).elements)
+        if pair.bias == nil, pair.magnitude == nil {
+          #expect(a == b, "pair \(index), row \(row)")
+        } else {
+          // Worked sequence by sequence: on AVX2 oneDNN sums fewer rows in another order.
+          expectClose(actual: a, expected: b, atol: 2e-6, rtol: 1e-6, name: "pair \(index)")
+        }
       }
     }
   }
