@@ -14,9 +14,9 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
   /// What that needs.
   package let plan: MemoryPlan
 
-  /// The ways of working, the faster ones first. Measured on SmolLM2-135M, passes of 512 tokens:
-  /// converting weights for each product costs about a tenth of the time, the MLPs' products a
-  /// second time about a fifth, all products about a third.
+  /// The ways of working, the faster ones first. Measured once on SmolLM2-135M, passes of 512
+  /// tokens, on a busy machine: the MLPs' products a second time cost about a fifth of the time, all
+  /// products about a third. That mapped weights come before those is an estimate.
   private static let ladder: [(BaseWeights, Recomputation)] = [
     (.resident, .nothing), (.mapped, .nothing), (.resident, .mlp), (.mapped, .mlp),
     (.resident, .layers), (.mapped, .layers),
