@@ -18,27 +18,37 @@ struct DecodeBenchmark: ParsableCommand {
   @Option(help: "New tokens of each sequence.") var tokens = 64
   @Option(help: "Tokens of the prompt.") var prompt = 32
   @Option(help: "The rank of the adapter; 0: none alone.") var rank = 16
-  @Option(help: "auto, float32 or bfloat16.") var precision = "auto"
+  @Option(help: "Sequences side by side, one case each.") var sequences = [1, 4, 16]
+  @Option(help: "auto, float32 or bfloat16.") var precision = Precision.auto
   @Flag(help: "Convert the weights when loading, as training does.") var resident = false
+  @Flag(help: "Print one line of JSON for each case instead.") var json = false
+
+  private struct Result: Encodable {
+    let sequences: Int
+    let type: String
+    let hasAdapter: Bool
+    let tokensPerSecond, shareOfReading: Double
+  }
 
   func run() throws {
     let network = try Llama(
       gguf: GGUFFile(contentsOf: model),
-      computeType: (Precision(rawValue: precision) ?? .auto).computeType, asStored: !resident)
-    let base = try [1, 4, 16].map { try rate(network, sequences: $0, name: "") }
+      computeType: precision.computeType, asStored: !resident)
+    let base = try sequences.map { try rate(network, sequences: $0, hasAdapter: false) }
     guard rank > 0 else { return }
     try network.addAdapter("x", LoRAConfiguration(rank: rank, alpha: Float(2 * rank)), seed: 1)
     var random = Random(seed: 4)
     for (path, parameter) in network.namedParameters where path.contains("lora_B") {
       parameter.load(random.normal(parameter.value.shape, deviation: 0.01))
     }
-    let adapted = try [1, 4, 16].map { try rate(network, sequences: $0, name: ", adapter") }
+    let adapted = try sequences.map { try rate(network, sequences: $0, hasAdapter: true) }
+    guard !json else { return }
     let shares = zip(adapted, base).map { String(format: "%.0f%%", $0 / $1 * 100) }
     print("decode, with the adapter: \(shares.joined(separator: ", ")) of the speed without")
   }
 
   /// Tokens a second, the median of three runs after a first.
-  private func rate(_ network: Llama, sequences: Int, name: String) throws -> Double {
+  private func rate(_ network: Llama, sequences: Int, hasAdapter: Bool) throws -> Double {
     var random = Random(seed: 2)
     let prompts = (0..<sequences).map { _ in
       (0..<prompt).map { _ in Int32(random.index(below: network.configuration.vocabularySize)) }
@@ -55,13 +65,20 @@ struct DecodeBenchmark: ParsableCommand {
       readings.append(secondsToReadWeights(network))
     }
     let rate = Double(sequences * (tokens - 1)) / Array(times.dropFirst()).median
-    let steps = rate / Double(sequences)
-    print(
-      String(
-        format:
-          "decode, %d sequence%@, %@%@: %.1f tokens/s, %.0f%% of reading the weights once a step "
-          + "(%.2f ms)", sequences, sequences == 1 ? "" : "s", network.computeType.name, name, rate,
-        steps * readings.median * 100, readings.median * 1e3))
+    let share = rate / Double(sequences) * readings.median
+    if json {
+      try printJSON(
+        Result(
+          sequences: sequences, type: network.computeType.name, hasAdapter: hasAdapter,
+          tokensPerSecond: rate, shareOfReading: share))
+    } else {
+      print(
+        String(
+          format:
+            "decode, %d sequence%@, %@%@: %.1f tokens/s, %.0f%% of reading the weights once a step "
+            + "(%.2f ms)", sequences, sequences == 1 ? "" : "s", network.computeType.name,
+          hasAdapter ? ", adapter" : "", rate, share * 100, readings.median * 1e3))
+    }
     return rate
   }
 

@@ -14,42 +14,55 @@ struct LayerBenchmark: ParsableCommand {
   @Option(help: "Rows of x.") var rows = 128
   @Option(help: "The rank of the pair.") var rank = 16
   @Option(help: "Timed rounds; the median counts.") var rounds = 21
+  @Option(help: "float32 or bfloat16; both without it.") var precision: Precision?
+  @Flag(help: "Print one line of JSON for each instead.") var json = false
 
-  func run() throws {
-    for type in [DType.float32, .bfloat16] { try run(type) }
+  private struct Result: Encodable {
+    let type: String
+    let plain, forward, both: Double
   }
 
-  private func run(_ type: DType) throws {
+  func run() throws {
+    for type in precision.map({ [$0.computeType] }) ?? [.float32, .bfloat16] {
+      let result = try measured(type)
+      guard !json else {
+        try printJSON(result)
+        continue
+      }
+      print(
+        String(
+          format:
+            "LoRALinear %dx%d r%d %@: forward %.2f ms (plain %.2f ms, ratio %.3f), "
+            + "forward+backward %.2f ms", features, features, rank, type.name,
+          result.forward * 1e3, result.plain * 1e3, result.forward / result.plain,
+          result.both * 1e3))
+    }
+  }
+
+  /// W, x and dY are of the one type, as in PyTorch; A and B are float32, as this engine keeps them.
+  private func measured(_ type: DType) throws -> Result {
     var random = Random(seed: 1)
     let weight = random.normal([features, features], deviation: 0.02).converted(to: type)
     let plain = Linear(weight: weight)
     let layer = LoRALinear(base: Linear(weight: weight))
     try layer.add(
       "default", configuration: LoRALinearConfiguration(rank: rank, dropout: 0.05), random: &random)
-    let x = random.normal([1, rows, features]).converted(to: type)
     layer.setTraining(true)
-    let parameters = layer.trainableParameters.map(\.parameter)
     // x takes part in the graph, as it does inside a network: dX is computed too.
-    let input = Parameter(x.converted(to: .float32))
-    let plainTime = time { _ = plain(x) }
-    let forward = time { _ = layer(x) }
-    let both = time {
-      _ = valueAndGradient(of: parameters + [input]) { layer(input.tensor).sum() }
+    let input = Parameter(random.normal([1, rows, features]).converted(to: type))
+    let dy = random.normal([1, rows, features]).converted(to: type)
+    let parameters = layer.trainableParameters.map(\.parameter) + [input]
+    let x = input.value
+    // In turn, so that a machine that slows down does so for all three.
+    var times: [[Double]] = [[], [], []]
+    for round in 0..<rounds + 3 {
+      let measured = [
+        seconds { _ = plain(x) }, seconds { _ = layer(x) },
+        seconds { forwardAndBackward(parameters, upstream: dy) { layer(input.tensor) } },
+      ]
+      if round >= 3 { for i in 0..<3 { times[i].append(measured[i]) } }
     }
-    print(
-      String(
-        format:
-          "LoRALinear %dx%d r%d %@: forward %.2f ms (plain %.2f ms, ratio %.3f), forward+backward "
-          + "%.2f ms", features, features, rank, type.name, forward * 1e3, plainTime * 1e3,
-        forward / plainTime, both * 1e3))
-  }
-
-  private func time(_ body: () -> Void) -> Double {
-    for _ in 0..<3 { body() }
-    return (0..<rounds).map { _ in
-      let start = ContinuousClock.now
-      body()
-      return start.duration(to: .now).inSeconds
-    }.median
+    return Result(
+      type: type.name, plain: times[0].median, forward: times[1].median, both: times[2].median)
   }
 }

@@ -1,6 +1,5 @@
 // The least work of a training step, and how fast this machine multiplies matrices right now.
 
-import CLoRAKernels
 import LoRAModels
 import LoRANN
 import LoRATensor
@@ -55,42 +54,10 @@ func productRate(_ model: Llama, rows: Int) -> Double {
     let weight = stored.converted(to: model.computeType)
     let (out, input) = (weight.shape[0], weight.shape[1])
     let start = ContinuousClock.now
-    multiply(a, weight, c, rows: rows, columns: out, inner: input, transposed: true)
-    multiply(a, weight, c, rows: rows, columns: input, inner: out, transposed: false)
+    gemm(a.part(rows, input), weight, transposeB: true, into: c.part(rows, out))
+    gemm(a.part(rows, out), weight, into: c.part(rows, input))
     seconds += start.duration(to: .now).inSeconds
     flops += 4 * Double(rows) * Double(out) * Double(input)
   }
   return flops / seconds
-}
-
-private func multiply(
-  _ a: Tensor, _ weight: Tensor, _ c: Tensor, rows: Int, columns: Int, inner: Int, transposed: Bool
-) {
-  var product = lk_gemm_arguments()
-  product.m = Int64(rows)
-  product.n = Int64(columns)
-  product.k = Int64(inner)
-  product.a = UnsafeRawPointer(a.pointer)
-  product.b = UnsafeRawPointer(weight.pointer)
-  product.c = c.pointer
-  product.lda = Int64(inner)
-  product.ldb = Int64(weight.shape[1])
-  product.ldc = Int64(columns)
-  product.ab_type = a.dtype == .bfloat16 ? LK_BF16 : LK_F32
-  product.c_type = product.ab_type
-  product.transpose_b = transposed ? 1 : 0
-  withExtendedLifetime((a, weight, c)) { lk_gemm(&product) }
-}
-
-extension Duration {
-  var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}
-
-extension [Double] {
-  var median: Double {
-    let sorted = sorted()
-    guard !sorted.isEmpty else { return .nan }
-    let middle = sorted.count / 2
-    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-  }
 }
