@@ -40,9 +40,11 @@ bench: setup
 	swift build $(SWIFT_FLAGS) --product lora-bench
 	@Benchmarks/run.sh
 
-# PEFT + PyTorch on the same weights and shapes, for the comparison; installs Python packages.
-bench-peft: build bench
-	@Benchmarks/peft/run.sh
+# swift-lora and PEFT + PyTorch in turn on the same weights, rows and threads: medians, ratios, a plot;
+# about 20 minutes on an idle machine; installs Python packages. ROUNDS=5, CASES=4x512,chat, RESUME=1.
+bench-peft: build
+	@Benchmarks/peft/run.sh $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CASES),--cases $(CASES)) \
+	  $(if $(RESUME),--resume)
 
 # Makes Fixtures/ anew with the Python of an environment that has Scripts/requirements.txt.
 fixtures:

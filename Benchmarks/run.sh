@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 model=$(Scripts/demo-model.sh)
 bench=.build/release/lora-bench
 
+"$bench" micro
 "$bench" step --model "$model" --rows 4 --length 512
 "$bench" step --model "$model" --rows 4 --length 512 --precision float32
 "$bench" step --model "$model" --rows 8 --length 128

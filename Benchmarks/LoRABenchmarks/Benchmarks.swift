@@ -6,5 +6,7 @@ import ArgumentParser
 struct Benchmarks: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lora-bench", abstract: "Measures speed against this machine's own limits.",
-    subcommands: [StepBenchmark.self, LayerBenchmark.self, DecodeBenchmark.self])
+    subcommands: [
+      MicroBenchmark.self, StepBenchmark.self, LayerBenchmark.self, DecodeBenchmark.self,
+    ])
 }

@@ -58,7 +58,7 @@ struct LayerBenchmark: ParsableCommand {
     for round in 0..<rounds + 3 {
       let measured = [
         seconds { _ = plain(x) }, seconds { _ = layer(x) },
-        seconds { forwardAndBackward(parameters, upstream: dy) { layer(input.tensor) } },
+        seconds { forwardAndBackward(parameters, upstream: [dy]) { [layer(input.tensor)] } },
       ]
       if round >= 3 { for i in 0..<3 { times[i].append(measured[i]) } }
     }

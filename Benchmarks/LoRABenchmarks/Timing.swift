@@ -3,12 +3,6 @@
 import Foundation
 import LoRATensor
 
-/// The median time of `rounds` calls, after three that are not counted.
-func medianSeconds(rounds: Int, _ body: () -> Void) -> Double {
-  for _ in 0..<3 { body() }
-  return (0..<rounds).map { _ in seconds(body) }.median
-}
-
 /// The time of one call.
 func seconds(_ body: () -> Void) -> Double {
   let start = ContinuousClock.now
@@ -16,11 +10,13 @@ func seconds(_ body: () -> Void) -> Double {
   return start.duration(to: .now).inSeconds
 }
 
-/// One way there and back: what PyTorch calls `y.backward(dy)`.
-func forwardAndBackward(_ parameters: [Parameter], upstream dy: Tensor, _ body: () -> Tensor) {
+/// There and back: what PyTorch calls `y.backward(dy)`, for several results.
+func forwardAndBackward(_ parameters: [Parameter], upstream: [Tensor], _ body: () -> [Tensor]) {
   _ = valueAndGradient(of: parameters) {
-    let y = body()
-    return Tape.record(Tensor(0), inputs: [y]) { _, gradients in gradients.add(dy, to: y) }
+    let results = body()
+    return Tape.record(Tensor(0), inputs: results) { _, gradients in
+      for (y, dy) in zip(results, upstream) { gradients.add(dy, to: y) }
+    }
   }
 }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The other party: PEFT + PyTorch, in the environment of the conformance proof.
+# swift-lora against PEFT + PyTorch on this machine; `Benchmarks/peft/run.sh --help` says what it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export LORA_DEMO_MODEL; LORA_DEMO_MODEL=$(Scripts/demo-model.sh)
-Scripts/conformance/run.sh "$LORA_DEMO_MODEL" .build/release/lora >/dev/null
-venv=$(ls -d "${XDG_CACHE_HOME:-$HOME/.cache}"/swift-lora/venv-*/ | tail -n 1)
-"$venv/bin/python" Benchmarks/peft/train_step.py
+python=$(Scripts/conformance/python.sh) || { [ $? = 3 ] && exit 0; exit 1; }
+folder="${XDG_CACHE_HOME:-$HOME/.cache}/swift-lora/bench-peft"
+"$python" Benchmarks/peft/prepare.py "$folder" 2>"$folder.log" || { cat "$folder.log" >&2; exit 1; }
+exec "$python" Benchmarks/peft/compare.py "$LORA_DEMO_MODEL" "$folder" "$@"

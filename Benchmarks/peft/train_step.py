@@ -1,120 +1,109 @@
-"""The baseline to compare with: training steps of PEFT + PyTorch on the CPU, SmolLM2-135M from the same GGUF.
+"""Training steps of PEFT + PyTorch on the CPU, on rows that lora-bench reads too; prints one line of JSON.
 
-    LORA_DEMO_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf python Benchmarks/peft/train_step.py [--mode float32|bf16]
+    python train_step.py MODEL-FOLDER ROWS.jsonl --rows 4 [--setting float32|autocast|bf16]
 
-4 rows of 512 tokens, rank 16, all linear layers, loss on all positions, AdamW. Without --mode both modes run, each in a
-process of its own. Settings that are best for PEFT here: as many threads as cores, SDPA attention, no checkpointing, no
-dropout, no padding, key/value cache off. Prints the median tokens/s over the timed steps and the peak resident memory,
-of the whole process and (where the kernel lets it be reset) of training without loading. Run it on an idle machine.
+Rank 16, all linear layers, AdamW. What is best for PEFT here: SDPA attention, no checkpointing, no dropout, key/value
+cache off, rows padded to the longest of their batch only. Settings: float32 is PEFT's default; autocast keeps float32
+weights and multiplies in bfloat16; bf16 has the base's weights in bfloat16 (PEFT keeps the adapter in float32).
 """
 
 import argparse
 import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
 import time
 import warnings
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Scripts" / "fixtures"))
-import demo_model  # noqa: E402
-
-ROWS, LENGTH, RANK, ALPHA = 4, 512, 16, 32
+RANK, ALPHA = 16, 32
 
 
-def peak_rss_mb():
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+def read_rows(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
-def reset_peak_rss():
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-
-
-def batch(path):
-    """Rows of real text: the training sentences of Examples/orders, one after the other."""
+def batch(rows):
+    """Right-padded ids, labels and attention mask; no mask where nothing is padded."""
     import torch
 
-    encoder = demo_model.tokenizer(path)
-    ids = []
-    with open(ROOT / "Examples" / "orders" / "train.jsonl", encoding="utf-8") as file:
-        for line in file:
-            text = demo_model.render(path, json.loads(line)["messages"])
-            ids += encoder.encode(text, add_special_tokens=False).ids
-            if len(ids) >= ROWS * LENGTH:
-                break
-    return torch.tensor(ids[: ROWS * LENGTH]).reshape(ROWS, LENGTH)
+    longest = max(len(row["tokens"]) for row in rows)
+
+    def padded(values, filler):
+        return torch.tensor([value + [filler] * (longest - len(value)) for value in values])
+
+    labels = [[t if m else -100 for t, m in zip(row["tokens"], row["mask"])] for row in rows]
+    result = {"input_ids": padded([row["tokens"] for row in rows], 0), "labels": padded(labels, -100)}
+    if any(len(row["tokens"]) < longest for row in rows):
+        result["attention_mask"] = padded([[1] * len(row["tokens"]) for row in rows], 0)
+    return result
 
 
-def measure(mode, steps, warm_up, threads):
+def prepare(folder, setting, attention):
+    """→ (model with its adapter, optimizer)."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     import torch
     from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
     torch.manual_seed(0)
-    path = demo_model.path()
-    ids = batch(path)
+    dtype = torch.bfloat16 if setting == "bf16" else torch.float32
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(demo_model.load(path, "float32"), config).train()
+    model = get_peft_model(base, config).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.01)
-    loading_peak = peak_rss_mb()
-    reset_peak_rss()
-    seconds, losses = [], []
-    for _ in range(warm_up + steps):
+    return model, torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.01)
+
+
+def measure(arguments):
+    model, optimizer = prepare(arguments.model, arguments.setting, arguments.attention)
+    import torch
+
+    parameters = optimizer.param_groups[0]["params"]
+    rows = read_rows(arguments.data)
+    tokens, seconds, losses = [], [], []
+    for step in range(arguments.warm_up + arguments.steps):
+        chosen = [rows[(step * arguments.rows + i) % len(rows)] for i in range(arguments.rows)]
         began = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mode == "bf16"):
-            loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.setting == "autocast"):
+            loss = model(**batch(chosen), use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - began)
         losses.append(loss.item())
-    timed = seconds[warm_up:]
-    training_peak = peak_rss_mb()
-    return {
-        "mode": {"float32": "float32", "bf16": "bfloat16 autocast"}[mode],
-        "tokens_per_second": round(ROWS * LENGTH / statistics.median(timed), 1),
-        "seconds_per_step": [round(s, 3) for s in timed],
-        "peak_rss_mb": round(max(loading_peak, training_peak)),
-        "training_peak_rss_mb": round(training_peak),
-        "first_loss": round(losses[0], 4),
-        "last_loss": round(losses[-1], 4),
-        "rows": ROWS,
-        "length": LENGTH,
-        "rank": RANK,
-        "trainable_parameters": sum(p.numel() for p in parameters),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-    }
+        if step >= arguments.warm_up:
+            seconds.append(time.perf_counter() - began)
+            tokens.append(sum(len(row["tokens"]) for row in chosen))
+    return {"tokens": tokens, "seconds": seconds, "losses": losses}
+
+
+def start(arguments):
+    """The seconds since the process began until a first step could: imports, model, tokenised rows, optimizer."""
+    from transformers import AutoTokenizer
+
+    prepare(arguments.model, arguments.setting, arguments.attention)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    rows = [tokenizer.apply_chat_template(row["messages"], tokenize=True) for row in read_rows(arguments.data)]
+    ticks = os.sysconf("SC_CLK_TCK")
+    with open("/proc/self/stat", encoding="ascii") as file:
+        began = int(file.read().rsplit(")", 1)[1].split()[19]) / ticks
+    return {"start": time.clock_gettime(time.CLOCK_BOOTTIME) - began, "rows": len(rows)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mode", choices=["float32", "bf16"])
+    parser.add_argument("model", help="a Hugging Face folder")
+    parser.add_argument("data", help="rows of tokens; with --start, of messages")
+    parser.add_argument("--rows", type=int, default=4, help="rows of a step (default 4)")
+    parser.add_argument("--setting", choices=["float32", "autocast", "bf16"], default="float32")
+    parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--steps", type=int, default=5, help="timed steps (default 5)")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before them (default 2)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--start", action="store_true", help="only get ready for a first step")
     arguments = parser.parse_args()
-    if arguments.mode:
-        print(json.dumps(measure(arguments.mode, arguments.steps, arguments.warm_up, arguments.threads)), flush=True)
-        return
-    for mode in ("float32", "bf16"):
-        subprocess.run([sys.executable, __file__, "--mode", mode, *sys.argv[1:]], check=True)
+    print(json.dumps(start(arguments) if arguments.start else measure(arguments)), flush=True)
 
 
 if __name__ == "__main__":
