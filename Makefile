@@ -1,7 +1,7 @@
 # The doors of the project. `make test` and `make demo` do all their own set-up.
 SWIFT_FLAGS = -c release --explicit-target-dependency-import-check error
 
-.PHONY: setup build demo test test-avx2 check format lint conformance conformance-readers fixtures bench bench-peft
+.PHONY: setup build demo test test-avx2 check format lint conformance conformance-readers fixtures bench bench-gate bench-peft
 
 setup:
 	@Scripts/setup.sh
@@ -39,6 +39,11 @@ conformance-readers: build
 bench: setup
 	swift build $(SWIFT_FLAGS) --product lora-bench
 	@Benchmarks/run.sh
+
+# Instructions of our own kernels against the committed counts; deterministic, so no idle machine is needed.
+bench-gate: setup
+	swift build $(SWIFT_FLAGS) --product lora-bench
+	@Benchmarks/gate.sh $(if $(UPDATE),--update)
 
 # swift-lora and PEFT + PyTorch in turn on the same weights, rows and threads: medians, ratios, a plot;
 # about 20 minutes on an idle machine; installs Python packages. ROUNDS=5, CASES=4x512,chat, RESUME=1.

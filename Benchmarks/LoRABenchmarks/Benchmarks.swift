@@ -8,5 +8,6 @@ struct Benchmarks: ParsableCommand {
     commandName: "lora-bench", abstract: "Measures speed against this machine's own limits.",
     subcommands: [
       MicroBenchmark.self, StepBenchmark.self, LayerBenchmark.self, DecodeBenchmark.self,
+      KernelCalls.self,
     ])
 }

@@ -39,7 +39,7 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, sys.argv[2])).eval()
     ids = torch.randint(0, model.config.vocab_size, (1, PROMPT))
     seconds = []
-    for _ in range(4):
+    for _ in range(3):
         first = FirstToken()
         result = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False,
