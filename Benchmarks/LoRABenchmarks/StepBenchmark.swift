@@ -28,6 +28,7 @@ struct StepBenchmark: ParsableCommand {
   private struct Result: Encodable {
     let rows: Int
     let type: String
+    let engine = "oneDNN \(Engine.oneDNNVersion), \(Engine.instructionSet)"
     var tokens: [Int] = []
     var seconds: [Double] = []
     var losses: [Double] = []

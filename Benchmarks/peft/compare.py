@@ -22,7 +22,7 @@ from pathlib import Path
 
 import machine
 import report
-from cases import OURS, ROOT, all_cases
+from cases import ROOT, all_cases
 
 FOREIGN = re.compile("OMP|BLAS|MKL|DNN|KMP|MALLOC|LORA_|TORCH|ATEN|LD_PRELOAD")
 
@@ -115,7 +115,9 @@ def main():
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     def save():
-        file.with_suffix(".new").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        runs = ",\n".join(json.dumps(run) for run in results["runs"])  # a line for each
+        text = f'{{"machine": {json.dumps(results["machine"])}, "runs": [\n{runs}\n]}}\n'
+        file.with_suffix(".new").write_text(text, encoding="utf-8")
         os.replace(file.with_suffix(".new"), file)
 
     print(machine.line(described), flush=True)

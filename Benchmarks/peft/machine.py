@@ -20,11 +20,14 @@ def available_bytes():
 
 
 def commit():
-    def git(*words):
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    """The last commit that changed the engine or what measures it."""
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "Sources", "Benchmarks/LoRABenchmarks")
-    return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
+    def git(*words):
+        paths = ("--", "Sources", "Benchmarks/LoRABenchmarks", "Package.swift")
+        return subprocess.run(["git", *words, *paths], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return git("log", "-1", "--abbrev=12", "--format=%h") + ("+changes" if changed else "")
 
 
 def description(threads):
@@ -42,9 +45,9 @@ def description(threads):
     } | {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
 
 
-def line(d):
+def line(d, engine=""):
     return (
         f"{d['cpu']} ({', '.join(d['instructions'])}), {d['cores']} cores, {d['threads']} threads, {d['memory_gb']} GB, "
-        f"Linux {d['kernel']}; swift-lora {d['swift-lora']}; PEFT {d['peft']}, PyTorch {d['torch']}, "
+        f"Linux {d['kernel']}; swift-lora {d['swift-lora']}{engine}; PEFT {d['peft']}, PyTorch {d['torch']}, "
         f"transformers {d['transformers']}, Python {d['python']}"
     )

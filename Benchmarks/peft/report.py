@@ -7,6 +7,7 @@ import chart
 import machine
 from cases import OURS
 
+LABELS = {"autocast": "bfloat16 autocast", "bf16": "bfloat16 weights"}
 LOSS_TOLERANCE = {"float32": 2e-3, "bfloat16": 0.05}
 
 
@@ -24,7 +25,6 @@ def number(value, unit):
 class Side:
     """One program with one setting: medians over the rounds."""
 
-    name: str
     program: str
     setting: str
     is_default: bool
@@ -33,6 +33,10 @@ class Side:
     high: float
     peak_gb: float
     failed: str | None = None
+
+    @property
+    def name(self):
+        return f"{self.program} {LABELS.get(self.setting, self.setting)}".strip()
 
 
 @dataclass
@@ -55,10 +59,10 @@ def side(measure, runs):
     first, good = runs[0], [run for run in runs if "failed" not in run]
     if not good:
         nan = float("nan")
-        return Side(first["name"], first["program"], first["setting"], first["default"], nan, nan, nan, nan, first["failed"])
+        return Side(first["program"], first["setting"], first["default"], nan, nan, nan, nan, first["failed"])
     values = [run[measure.key] for run in good]
     return Side(
-        first["name"], first["program"], first["setting"], first["default"], median(values), min(values), max(values),
+        first["program"], first["setting"], first["default"], median(values), min(values), max(values),
         median([run["peak_mb"] for run in good]) / 1000)
 
 
@@ -137,9 +141,11 @@ def write(cases, results, folder):
     if not compared:
         return ["there is nothing to compare"]
     turns = max(run["round"] for run in results["runs"])
-    head = f"Medians of {turns} rounds, the programs in turn. {machine.line(results['machine'])}."
+    engine = next((f" ({run['engine']})" for run in results["runs"] if "engine" in run), "")
+    on = machine.line(results["machine"], engine)
+    head = f"Medians of {turns} round{'s' if turns > 1 else ''}, the programs in turn. {on}."
     text = f"{head}\n\n{table(compared)}\n\n{details(compared)}\n"
     (folder / "peft.md").write_text(text, encoding="utf-8")
-    (folder / "peft.svg").write_text(chart.svg(compared, machine.line(results["machine"])), encoding="utf-8")
+    (folder / "peft.svg").write_text(chart.svg(compared, on), encoding="utf-8")
     print(f"\n{text}\nwritten: {folder}/peft.json, peft.md, peft.svg")
     return list(disagreements(cases, results))
