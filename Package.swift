@@ -111,7 +111,10 @@ let package = Package(
       ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAGeneration"]),
     tests(
       "LoRATests",
-      ["LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON"]),
+      [
+        "LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON",
+        "LoRATraining", "LoRAGeneration",
+      ]),
     tests("EndToEndTests", ["LoRAFormats", "LoRATensor", "LoRAJSON"]),
   ],
   swiftLanguageModes: [.v6]

@@ -34,11 +34,7 @@ extension Module {
           message: "\(name) has the value \(value) at \(index): the adapter is broken",
           hint: "the training diverged: use a lower learning rate, or an earlier checkpoint")
       }
-      writer.add(
-        name,
-        StoredTensor(
-          storage: values.storage, byteOffset: values.byteOffset, shape: values.shape,
-          dtype: .float32))
+      writer.add(name, StoredTensor(values))
     }
     try OutputFolder.make(directory)
     // Without a configuration a folder is no adapter: it comes last.

@@ -128,15 +128,10 @@ extension Module {
     }
     let map = ModuleMap(self)
     for name in Set(adapters.compactMap { $0 }).sorted() { try map.checkKnownName(name) }
-    let heads = map.sites.filter(\.isOutputEmbedding).flatMap { $0.adapted?.pairs ?? [] }
-    let whole = map.adapterNames.first { name in
-      map.hasTrainedParts(name) || heads.contains { $0.name == name }
-    }
-    if let whole {
+    if let whole = map.adapterNames.first(where: map.replacesParameters) {
       throw AdapterError(
-        message: "the adapter \"\(whole)\" has more than pairs beside linear layers (an embedding, "
-          + "the head, modules_to_save, biases or tokens): adapters cannot be chosen by the sequence "
-          + "beside it",
+        message: "the adapter \"\(whole)\" has parameters of the model trained whole "
+          + "(modules_to_save or biases): adapters cannot be chosen by the sequence beside it",
         hint: "take it out of the model, or run the sequences one after the other")
     }
   }

@@ -114,10 +114,6 @@ public struct LoRAConfiguration: Sendable, Hashable {
         message: "a choice of layers by number goes with targets by name, not with a pattern",
         hint: "put the numbers into the pattern, like .*layers\\.[0-3]\\..*q_proj")
     }
-    if hasBiasOfB, usesDoRA {
-      throw LoRAConfigurationError(
-        message: "DoRA and a bias of B exclude each other", hint: "choose one of them")
-    }
     // Compiled again when they are used; here only for their errors.
     do {
       _ = try ConfigurationPatterns(self)

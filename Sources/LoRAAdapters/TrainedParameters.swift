@@ -127,10 +127,12 @@ extension TrainedRows {
   func put(_ name: String, _ rows: Parameter) {
     guard let layer = site.makeAdaptedEmbedding() else { return }
     layer.add(name, TokenRows(indices: indices, rows: rows))
-    guard let head, let replace = head.child.replace, let base = head.linear,
+    guard let head, let replace = head.child.replace, let base = head.adapted?.base ?? head.linear,
       !(base is TiedHead)
     else { return }
-    replace(TiedHead(base: base, embedding: layer))
+    let tied = TiedHead(base: base, embedding: layer)
+    guard let adapted = head.adapted else { return replace(tied) }
+    replace(adapted.rebased(on: tied))
   }
 }
 
@@ -171,11 +173,8 @@ extension ModuleMap {
     for layer in sites.compactMap(\.adaptedEmbedding) { layer.rename(name, to: newName) }
   }
 
-  /// Whether an adapter has more than pairs beside linear layers.
-  func hasTrainedParts(_ name: String) -> Bool {
-    !replacedParameters(of: name).isEmpty
-      || sites.contains { $0.adaptedEmbedding?.adapters.contains(name) ?? false }
-  }
+  /// Whether an adapter has values of its own for parameters of the model.
+  func replacesParameters(_ name: String) -> Bool { !replacedParameters(of: name).isEmpty }
 
   /// The model's parameters that an adapter has a value of its own for.
   private func replacedParameters(of name: String) -> [Parameter] {

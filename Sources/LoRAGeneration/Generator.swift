@@ -116,11 +116,11 @@ public struct Generator {
       let choice = adapters.map { names in
         AdapterRows(adapters: running.map { names[$0] }, starts: packing.starts)
       }
-      let hidden = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
-        model.hiddenStates(
+      let logits = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
+        let hidden = model.hiddenStates(
           running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
+        return AdapterRows.picking(last) { model.nextTokenLogits(hidden) }
       }
-      let logits = model.nextTokenLogits(hidden)
       var still: [Int] = []
       for (row, index) in running.enumerated() {
         let token = samplers[index].token(logits.rows(row..<row + 1).elements)

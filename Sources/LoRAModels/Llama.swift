@@ -75,7 +75,7 @@ public final class Llama: Module {
       cache: cache)
     var x = body.embedding(tokens)
     // In the last layer the other rows are keys and values only: nothing reads the rest of them.
-    let picked = AdapterRows.isMixed || rows?.isEmpty == true ? nil : rows
+    let picked = rows?.isEmpty == true ? nil : rows
     StoredWeights.$areRead.withValue(cache?.isPastPrompts ?? false) {
       for layer in body.layers.dropLast() {
         x = layer(x, context: context, recomputation: recomputation)

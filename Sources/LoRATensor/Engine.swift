@@ -13,7 +13,8 @@ public enum Engine {
   /// Whether the processor multiplies bfloat16 matrices faster than float32 ones.
   public static var hasFastBFloat16: Bool { lk_has_fast_bf16() != 0 }
 
-  /// The instruction set that the element-wise kernels use: `baseline`, `v3` (AVX2), `v4` (AVX-512).
+  /// The instruction set that the element-wise kernels use: `baseline`, `x86-64-v3` (AVX2),
+  /// `x86-64-v4` (AVX-512).
   public static var instructionSet: String { String(cString: lk_isa_name()) }
 
   /// The version of oneDNN, like 3.9.1.

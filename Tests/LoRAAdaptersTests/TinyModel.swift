@@ -91,11 +91,7 @@ struct AdapterFolder {
       to: "adapter_config.json")
     var writer = SafeTensorsWriter()
     for (name, tensor) in tensors {
-      writer.add(
-        name,
-        StoredTensor(
-          storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
-          dtype: tensor.dtype))
+      writer.add(name, StoredTensor(tensor))
     }
     try writer.write(to: folder.file("adapter_model.safetensors"))
     return folder.path

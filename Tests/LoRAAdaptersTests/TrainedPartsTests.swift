@@ -190,12 +190,4 @@ import Testing
     try other.saveAdapter("a", loaded.configuration, to: folder.file("again"))
     #expect(try tinyModel().loadAdapter("a", from: folder.file("again")).summary.warnings == [])
   }
-
-  @Test func adaptersWithMoreThanPairsAreNotMixed() throws {
-    let model = try tinyModel()
-    try model.addAdapter("a", configuration(4), seed: 1)
-    #expect(
-      message { try model.checkChoice(of: ["a", nil], sequences: 2) }.hasPrefix(
-        "the adapter \"a\" has more than pairs beside linear layers"))
-  }
 }

@@ -50,11 +50,7 @@ struct FolderCopy {
     try change(&tensors)
     var writer = SafeTensorsWriter()
     for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-      writer.add(
-        name,
-        StoredTensor(
-          storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
-          dtype: tensor.dtype))
+      writer.add(name, StoredTensor(tensor))
     }
     try writer.write(to: folder.file(name))
   }

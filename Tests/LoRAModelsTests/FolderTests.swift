@@ -57,11 +57,7 @@ struct FolderTests {
     var writer = SafeTensorsWriter()
     for (path, parameter) in model.namedParameters {
       let tensor = parameter.value
-      writer.add(
-        path,
-        StoredTensor(
-          storage: tensor.storage, byteOffset: tensor.byteOffset, shape: tensor.shape,
-          dtype: tensor.dtype))
+      writer.add(path, StoredTensor(tensor))
     }
     try writer.write(to: copy.folder.file("model.safetensors"))
     let sizes = model.configuration

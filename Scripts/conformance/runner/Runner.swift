@@ -108,11 +108,7 @@ struct Runner {
           "warnings": .array(outcome.warnings.map(JSONValue.string)),
           "merge_difference": outcome.mergeDifference.map(JSONValue.number) ?? .null,
         ]
-        writer.add(
-          job.name,
-          StoredTensor(
-            storage: logits.storage, byteOffset: logits.byteOffset, shape: logits.shape,
-            dtype: .float32))
+        writer.add(job.name, StoredTensor(logits))
       } catch {
         results[job.name] = ["error": .string("\(error)")]
       }

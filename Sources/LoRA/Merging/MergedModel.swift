@@ -61,8 +61,7 @@ package struct MergedModel {
       let dtype = dtype
       writer.add(parameter.path, shape: parameter.shape, dtype: dtype) { sink in
         try parameter.forEachBlock(as: dtype) { block in
-          let bytes = StoredTensor(
-            storage: block.storage, byteOffset: block.byteOffset, shape: block.shape, dtype: dtype)
+          let bytes = StoredTensor(block)
           try bytes.withBytes { try sink.write($0) }
           done.count += bytes.byteCount
           try onProgress(done.count)

@@ -48,7 +48,9 @@ package struct ModelFolderText {
     // Read and written, not linked or cloned: files of the Hub's cache are links into it.
     for name in Self.copied {
       guard let file = try base.bytes(of: name) else { continue }
-      try AtomicFile.write(to: folder + "/" + name) { try $0.write(file.bytes) }
+      try AtomicFile.write(to: folder + "/" + name) { sink in
+        try withExtendedLifetime(file) { try sink.write(file.bytes) }
+      }
     }
   }
 

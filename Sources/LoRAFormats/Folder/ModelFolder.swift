@@ -63,7 +63,9 @@ package struct ModelFolder: Sendable {
     let value: JSONValue
     do {
       // Python's reader, which made or read all of these files, takes the last of two equal keys.
-      value = try JSONValue(parsing: file.bytes, duplicateKeys: .lastWins)
+      value = try withExtendedLifetime(file) {
+        try JSONValue(parsing: file.bytes, duplicateKeys: .lastWins)
+      }
     } catch let error as JSONError {
       throw ModelFileError(
         file: path, message: "line \(error.line), column \(error.column): \(error.message)",

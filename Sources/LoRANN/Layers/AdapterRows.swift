@@ -8,9 +8,6 @@ package struct AdapterRows: Sendable {
   /// Whether the rows of the batch differ; if not, the adapters act on all of them.
   private let isMixed: Bool
 
-  /// Whether the rows of the present pass have different adapters: they cannot be picked from then.
-  package static var isMixed: Bool { current?.isMixed ?? false }
-
   /// No adapter at all.
   package static let base = AdapterRows(ranges: [:], isMixed: false)
 
@@ -36,9 +33,35 @@ package struct AdapterRows: Sendable {
     self.init(ranges: ranges, isMixed: Set(adapters).count > 1)
   }
 
+  /// Runs what works on some rows of the pass only, given in order; each keeps its adapter.
+  package static func picking<Result>(
+    _ rows: [Int], _ body: () throws -> Result
+  ) rethrows -> Result {
+    guard let current, current.isMixed else { return try body() }
+    let ranges = current.ranges.mapValues { ranges in
+      var places: [Range<Int>] = []
+      for (place, row) in rows.enumerated() where ranges.contains(where: { $0.contains(row) }) {
+        if let last = places.last, last.upperBound == place {
+          places[places.count - 1] = last.lowerBound..<place + 1
+        } else {
+          places.append(place..<place + 1)
+        }
+      }
+      return places
+    }.filter { !$0.value.isEmpty }
+    return try $current.withValue(
+      AdapterRows(ranges: ranges, isMixed: true), operation: body)
+  }
+
   /// The rows that an adapter acts on: all (nil inside), some, or none (nil).
   package func rows(of adapter: String) -> [Range<Int>]?? {
     guard let rows = ranges[adapter] else { return nil }
     return .some(isMixed ? rows : nil)
+  }
+
+  /// The rows that an adapter acts on: as chosen for the present pass, else all if it is active.
+  static func rows(of adapter: String, isActive: Bool) -> [Range<Int>]?? {
+    if let current { return current.rows(of: adapter) }
+    return isActive ? .some(nil) : nil
   }
 }

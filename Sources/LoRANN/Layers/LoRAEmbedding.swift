@@ -104,18 +104,27 @@ public final class LoRAEmbedding: EmbeddingLayer {
 
   public func callAsFunction(_ ids: [Int32]) -> Tensor {
     var y = base(ids)
-    for (name, pair) in pairs where takesPart(name) {
+    for (name, pair) in pairs {
+      guard let rows = rows(of: name) else { continue }
       let p = embeddingColumns(pair.a.tensor, at: ids) * Tensor(pair.scale)
+      if let rows { p.clearRows(outside: rows, columns: 0..<pair.rank) }
       y = linear(.plain(p), [LinearOperand(weight: pair.b.tensor)], residual: y)[0]
     }
-    for rows in activeTokens { y = replacingRows(y, from: rows.rows.tensor, ids.map(rows.place)) }
+    for (tokens, rows) in activeTokens {
+      let sources = ids.enumerated().map { row, id in
+        rows?.contains { $0.contains(row) } ?? true ? tokens.place(of: id) : nil
+      }
+      y = replacingRows(y, from: tokens.rows.tensor, sources)
+    }
     return y
   }
 
-  fileprivate var activeTokens: [TokenRows] { tokens.filter { takesPart($0.name) }.map(\.tokens) }
+  fileprivate var activeTokens: [(tokens: TokenRows, rows: [Range<Int>]?)] {
+    tokens.compactMap { name, tokens in rows(of: name).map { (tokens, $0) } }
+  }
 
-  private func takesPart(_ name: String) -> Bool {
-    isEnabled && activeAdapters.contains(name) && AdapterRows.current == nil
+  private func rows(of name: String) -> [Range<Int>]?? {
+    AdapterRows.rows(of: name, isActive: isEnabled && activeAdapters.contains(name))
   }
 }
 
@@ -169,10 +178,10 @@ public final class TiedHead: LinearLayer {
 
   public var operand: LinearOperand {
     var operand = base.operand
-    for tokens in embedding.activeTokens {
+    for (tokens, rows) in embedding.activeTokens {
       let (shared, selection) = parts(of: tokens, weight: operand.weight)
       operand.pairs.append(
-        LowRankOperand(a: tokens.rows.tensor - shared, b: selection, scale: 1))
+        LowRankOperand(a: tokens.rows.tensor - shared, b: selection, scale: 1, rows: rows))
     }
     return operand
   }

@@ -67,6 +67,16 @@ public final class LoRALinear: LinearLayer {
     activeAdapters.insert(name)
   }
 
+  /// The layer with the same pairs beside another base of the same sides.
+  package func rebased(on base: any LinearLayer) -> LoRALinear {
+    let layer = LoRALinear(base: base)
+    for (name, pair) in pairs { layer.add(name, pair) }
+    layer.activeAdapters = activeAdapters
+    layer.isEnabled = isEnabled
+    layer.setTraining(isTraining)
+    return layer
+  }
+
   /// Takes an adapter's pair away.
   public func remove(_ name: String) {
     pairs.removeAll { $0.name == name }
@@ -107,16 +117,11 @@ public final class LoRALinear: LinearLayer {
     let merged = usableMerged
     if let merged { (operand.weight, operand.bias) = (merged.weight, merged.bias) }
     for (name, pair) in pairs where merged?.adapters.contains(name) != true {
-      guard let rows = rows(of: name) else { continue }
+      guard let rows = AdapterRows.rows(of: name, isActive: isEnabled && activeAdapters.contains(name))
+      else { continue }
       let mask = isTraining && pair.dropout > 0 ? dropoutStream.mask(pair.dropout) : nil
       pair.extend(&operand, weight: base.operand.weight, dropout: mask, rows: rows)
     }
     return operand
-  }
-
-  /// The rows that an adapter acts on: nil where it takes no part, nil inside for all rows.
-  private func rows(of name: String) -> [Range<Int>]?? {
-    if let choice = AdapterRows.current { return choice.rows(of: name) }
-    return isEnabled && activeAdapters.contains(name) ? .some(nil) : nil
   }
 }

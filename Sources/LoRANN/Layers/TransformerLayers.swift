@@ -63,6 +63,11 @@ package struct DecoderContext {
     self.dtype = dtype
     self.cache = cache
   }
+
+  /// Runs what works on some rows of the pass only: they keep their dropout and their adapters.
+  func picking<Result>(_ rows: [Int], _ body: () -> Result) -> Result {
+    DropoutContext.picking(rows) { AdapterRows.picking(rows, body) }
+  }
 }
 
 /// Self-attention with rotary positions and grouped key/value heads.
@@ -121,7 +126,7 @@ public final class Attention: Module {
     guard let rows else {
       return linear(.plain(mixed), [outputProjection.operand], residual: residual)[0]
     }
-    return DropoutContext.picking(rows) {
+    return context.picking(rows) {
       linear(
         .plain(gatherRows(mixed, rows)), [outputProjection.operand],
         residual: gatherRows(residual, rows))[0]
@@ -161,7 +166,7 @@ public final class GatedMLP: Module {
     _ residual: Tensor, norm: RMSNorm, context: DecoderContext, rows: [Int]? = nil
   ) -> Tensor {
     guard let rows else { return apply(residual, norm: norm, context: context) }
-    return DropoutContext.picking(rows) { apply(residual, norm: norm, context: context) }
+    return context.picking(rows) { apply(residual, norm: norm, context: context) }
   }
 
   private func apply(_ residual: Tensor, norm: RMSNorm, context: DecoderContext) -> Tensor {

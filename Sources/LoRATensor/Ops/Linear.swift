@@ -53,7 +53,8 @@ public struct LinearOperand {
     self.pairs = pairs
   }
 
-  var isComposed: Bool { pairs.contains { $0.magnitude != nil || $0.bias != nil } }
+  var hasMagnitudes: Bool { pairs.contains { $0.magnitude != nil } }
+  var hasBiasesOfRows: Bool { pairs.contains { $0.bias != nil } }
 
   var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) + pairs.flatMap { [$0.a, $0.b] } }
 }
@@ -85,12 +86,17 @@ package func linear(
   }
   precondition(
     residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
-  if layers.contains(where: \.isComposed) {
-    return composedLinear(input, layers, residual: residual)
+  if layers.contains(where: \.needsOwnPass) {
+    return layers.contains { $0.pairs.contains { $0.rows != nil || $0.bias != nil } }
+      ? mixedLinear(input, layers, residual: residual)
+      : composedLinear(input, layers, residual: residual)
   }
 
   let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])
   let keeps = Tape.records(recorded)
+  precondition(
+    !keeps || !layers.contains(where: \.hasBiasesOfRows),
+    "linear: a bias of B acts on all rows of a batch when training")
   let rows = input.shape.rows
   var rstd: Tensor?
   if keeps, case .normalized = input { rstd = Tensor(uninitialized: [rows]) }
@@ -117,8 +123,9 @@ package func linear(
     multiply(
       Matrix(x), Matrix(layer.weight.converted(to: x.dtype)), transposeB: true, into: Matrix(y),
       accumulate: holdsSum)
-    if let bias = layer.bias {
-      lk_add_bias(y.dtype.kernelType, y.pointer, bias.floats, rows, bias.count)
+    for (range, bias) in layer.biases(of: rows) {
+      let part = y.rows(range)
+      lk_add_bias(y.dtype.kernelType, part.pointer, bias.floats, range.count, bias.count)
     }
     return y
   }

@@ -14,15 +14,20 @@ struct LowRankProducts {
     let scaledB: Tensor  // s·B in the type of the products
   }
 
-  let pairs: [Pair]
+  let pairs: [Pair]  // without dropout first, and of these the ones on the same rows together
   private let stackedA: Tensor  // [R, in]; the pairs without dropout come first
   private let sharedRank: Int  // rows of stackedA that read X itself
   private let products: Tensor  // P, [T, R]
 
   init(_ layers: [LinearOperand], x: Tensor) {
     let operands = layers.indices.flatMap { j in layers[j].pairs.map { (j, $0) } }
+    let shared = operands.filter { $0.1.dropout == nil }.map(\.1.rows)
+    let choices = shared.indices.filter { shared[..<$0].contains(shared[$0]) == false }.map {
+      shared[$0]
+    }
     let ordered =
-      operands.filter { $0.1.dropout == nil } + operands.filter { $0.1.dropout != nil }
+      choices.flatMap { rows in operands.filter { $0.1.dropout == nil && $0.1.rows == rows } }
+      + operands.filter { $0.1.dropout != nil }
     var offset = 0
     pairs = ordered.map { j, operand in
       defer { offset += operand.rank }
@@ -42,10 +47,14 @@ struct LowRankProducts {
       let slot = stackedA.rows(pair.columns)
       lk_convert(LK_F32, a.pointer, x.dtype.kernelType, slot.pointer, a.count)
     }
-    if sharedRank > 0 {
+    // Stacked as they would be if all rows had this choice: the kernel may depend on the width.
+    for rows in choices {
+      let own = pairs.filter { $0.operand.dropout == nil && $0.operand.rows == rows }
+      guard let first = own.first, let last = own.last else { continue }
+      let columns = first.columns.lowerBound..<last.columns.upperBound
       multiply(
-        Matrix(x), Matrix(stackedA.rows(0..<sharedRank)), transposeB: true,
-        into: Matrix(products, columns: 0..<sharedRank))
+        Matrix(x), Matrix(stackedA.rows(columns)), transposeB: true,
+        into: Matrix(products, columns: columns))
     }
     for pair in pairs {
       guard let mask = pair.operand.dropout else { continue }

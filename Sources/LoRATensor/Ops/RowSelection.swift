@@ -3,7 +3,7 @@
 extension Tensor {
   /// Writes 0 to some columns of the rows outside of the ranges, which ascend; for a tensor in
   /// the making.
-  func clearRows(outside ranges: [Range<Int>], columns: Range<Int>) {
+  package func clearRows(outside ranges: [Range<Int>], columns: Range<Int>) {
     let stride = dtype.byteCount(of: shape.lastDimension)
     let offset = dtype.byteCount(of: columns.lowerBound)
     let count = dtype.byteCount(of: columns.count)

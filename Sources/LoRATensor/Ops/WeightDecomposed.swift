@@ -29,13 +29,10 @@ func composedLinear(
   _ input: LinearInput, _ layers: [LinearOperand], residual: Tensor?
 ) -> [Tensor] {
   let x = input.recorded()
-  let plain = layers.filter { !$0.isComposed }
+  let plain = layers.filter { !$0.hasMagnitudes }
   var outputs = (plain.isEmpty ? [] : linear(.plain(x), plain))[...]
   return layers.map { layer in
-    guard layer.isComposed else { return outputs.removeFirst() }
-    if layer.pairs.contains(where: { $0.rows != nil || $0.bias != nil }) {
-      return bySegments(x, layer, residual: residual)
-    }
+    guard layer.hasMagnitudes else { return outputs.removeFirst() }
     let y = weightDecomposed(x, layer)
     return layer.bias == nil && residual == nil
       ? y : combined([y] + (residual.map { [$0] } ?? []), bias: layer.bias)
@@ -93,34 +90,6 @@ private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
   }
 }
 
-/// Runs of rows with the same pairs one by one, each as a batch of these rows would run: not one bit
-/// depends on what the other rows do. For inference, where batches are mixed.
-private func bySegments(_ x: Tensor, _ layer: LinearOperand, residual: Tensor?) -> Tensor {
-  precondition(
-    !Tape.records([x] + layer.tensors + (residual.map { [$0] } ?? [])),
-    "linear: pairs with magnitudes or biases act on all rows of a batch when training")
-  let rows = x.shape.rows
-  let edges = Set(layer.pairs.flatMap { $0.rows ?? [] }.flatMap { [$0.lowerBound, $0.upperBound] })
-  let bounds = edges.union([0, rows]).sorted()
-  let output = Tensor(
-    uninitialized: x.shape.replacingLast(with: layer.weight.shape[0]),
-    dtype: residual?.dtype ?? x.dtype)
-  for (start, end) in zip(bounds, bounds.dropFirst()) {
-    var part = layer
-    part.pairs = layer.pairs.compactMap { pair in
-      guard pair.rows?.contains(where: { $0.contains(start) }) ?? true else { return nil }
-      var pair = pair
-      pair.rows = nil
-      if let bias = pair.bias { part.bias = part.bias.map { $0 + bias } ?? bias }
-      pair.bias = nil
-      return pair
-    }
-    let y = linear(.plain(x.rows(start..<end)), [part], residual: residual?.rows(start..<end))[0]
-    output.rows(start..<end).copy(from: y)
-  }
-  return output
-}
-
 /// Σ sign·t (+ bias), of the last tensor's type: a residual comes last.
 private func combined(_ tensors: [Tensor], signs: [Float]? = nil, bias: Tensor? = nil) -> Tensor {
   let shape = tensors[0].shape
@@ -155,7 +124,7 @@ extension LowRankOperand {
 
 extension LinearInput {
   /// The function's value on the tape.
-  fileprivate func recorded() -> Tensor {
+  func recorded() -> Tensor {
     switch self {
     case .plain(let x): x
     case .normalized(let x, let weight, let epsilon, let dtype):

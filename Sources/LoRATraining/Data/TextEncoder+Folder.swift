@@ -131,8 +131,9 @@ private struct TokenizerFolder {
 
   func chatTemplate() throws -> ChatTemplate? {
     let file = "chat_template.jinja"
-    if let bytes = try folder.bytes(of: file) {
-      return try parsed(String(decoding: bytes.bytes, as: UTF8.self), file, "")
+    if let mapped = try folder.bytes(of: file) {
+      let text = withExtendedLifetime(mapped) { String(decoding: mapped.bytes, as: UTF8.self) }
+      return try parsed(text, file, "")
     }
     guard let value = try folder.object(Self.settings)?["chat_template"], value != .null else {
       return nil

@@ -8,8 +8,7 @@ import LoRATensor
 /// log p of every token of each sequence given those before it, all in one pass; the first tokens
 /// have none.
 ///
-/// What the other sequences' adapters are makes no difference: to the bit in float32 between plain
-/// adapters, within 2e-6 of the hidden states beside DoRA or a bias of B.
+/// What the other sequences' adapters are makes no difference, to the bit.
 /// - Parameters:
 ///   - sequences: tokens, each sequence for itself.
 ///   - adapters: the adapter of each sequence, nil for the model alone; unset, the active ones.
@@ -25,11 +24,13 @@ public func logProbabilities(
   }
   let targets = sequences.flatMap { $0.dropFirst() }
   guard !targets.isEmpty else { return sequences.map { _ in [] } }
-  let hidden = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
-    model.hiddenStates(
-      sequences.flatMap { $0 }, packing: packing, rows: scored.flatMap { Array($0) })
+  let rows = scored.flatMap { Array($0) }
+  let all = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
+    let hidden = model.hiddenStates(sequences.flatMap { $0 }, packing: packing, rows: rows)
+    return AdapterRows.picking(rows) {
+      headLoss(model, hidden, targets: targets, scale: 1).logProbabilities
+    }
   }
-  let all = headLoss(model, hidden, targets: targets, scale: 1).logProbabilities
   var start = 0
   return scored.map { rows in
     defer { start += rows.count }
