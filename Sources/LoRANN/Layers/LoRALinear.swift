@@ -117,8 +117,8 @@ public final class LoRALinear: LinearLayer {
     let merged = usableMerged
     if let merged { (operand.weight, operand.bias) = (merged.weight, merged.bias) }
     for (name, pair) in pairs where merged?.adapters.contains(name) != true {
-      guard let rows = AdapterRows.rows(of: name, isActive: isEnabled && activeAdapters.contains(name))
-      else { continue }
+      let isActive = isEnabled && activeAdapters.contains(name)
+      guard let rows = AdapterRows.rows(of: name, isActive: isActive) else { continue }
       let mask = isTraining && pair.dropout > 0 ? dropoutStream.mask(pair.dropout) : nil
       pair.extend(&operand, weight: base.operand.weight, dropout: mask, rows: rows)
     }

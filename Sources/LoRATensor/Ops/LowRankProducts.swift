@@ -10,70 +10,89 @@ struct LowRankProducts {
   struct Pair {
     let layer: Int
     let operand: LowRankOperand
-    let columns: Range<Int>  // its columns of P, its rows of the stacked A
+    let columns: Range<Int>  // its rows of the stacked A
+    let choice: Int  // the pairs on the same rows share a P
+    let ownColumns: Range<Int>  // its columns of that
     let scaledB: Tensor  // s·B in the type of the products
   }
 
   let pairs: [Pair]  // without dropout first, and of these the ones on the same rows together
   private let stackedA: Tensor  // [R, in]; the pairs without dropout come first
   private let sharedRank: Int  // rows of stackedA that read X itself
-  private let products: Tensor  // P, [T, R]
+  private let products: [Tensor]  // P of each choice of rows, [T, its ranks]
 
   init(_ layers: [LinearOperand], x: Tensor) {
     let operands = layers.indices.flatMap { j in layers[j].pairs.map { (j, $0) } }
-    let shared = operands.filter { $0.1.dropout == nil }.map(\.1.rows)
-    let choices = shared.indices.filter { shared[..<$0].contains(shared[$0]) == false }.map {
-      shared[$0]
+    var choices: [[Range<Int>]?] = []
+    for (_, operand) in operands where !choices.contains(operand.rows) {
+      choices.append(operand.rows)
     }
     let ordered =
       choices.flatMap { rows in operands.filter { $0.1.dropout == nil && $0.1.rows == rows } }
       + operands.filter { $0.1.dropout != nil }
     var offset = 0
+    var ranks = choices.map { _ in 0 }
     pairs = ordered.map { j, operand in
-      defer { offset += operand.rank }
+      let choice = choices.firstIndex(of: operand.rows) ?? 0
+      defer {
+        offset += operand.rank
+        ranks[choice] += operand.rank
+      }
       let scaled = Tensor.zeros(operand.b.shape)
       lk_axpy(operand.scale, operand.b.floats, scaled.floats, scaled.count)
       return Pair(
-        layer: j, operand: operand, columns: offset..<(offset + operand.rank),
+        layer: j, operand: operand, columns: offset..<(offset + operand.rank), choice: choice,
+        ownColumns: ranks[choice]..<(ranks[choice] + operand.rank),
         scaledB: scaled.converted(to: x.dtype))
     }
     sharedRank = pairs.last { $0.operand.dropout == nil }?.columns.upperBound ?? 0
 
-    let width = x.shape.lastDimension
-    stackedA = Tensor(uninitialized: [offset, width], dtype: x.dtype)
-    products = Tensor(uninitialized: [x.shape.rows, offset], dtype: x.dtype)
+    stackedA = Tensor(uninitialized: [offset, x.shape.lastDimension], dtype: x.dtype)
+    products = ranks.map { Tensor(uninitialized: [x.shape.rows, $0], dtype: x.dtype) }
     for pair in pairs {
       let a = pair.operand.a
       let slot = stackedA.rows(pair.columns)
       lk_convert(LK_F32, a.pointer, x.dtype.kernelType, slot.pointer, a.count)
     }
-    // Stacked as they would be if all rows had this choice: the kernel may depend on the width.
-    for rows in choices {
-      let own = pairs.filter { $0.operand.dropout == nil && $0.operand.rows == rows }
+    // As if all rows had this choice: oneDNN's kernel depends on the product's width and strides.
+    for choice in choices.indices {
+      let own = pairs.filter { $0.operand.dropout == nil && $0.choice == choice }
       guard let first = own.first, let last = own.last else { continue }
-      let columns = first.columns.lowerBound..<last.columns.upperBound
       multiply(
-        Matrix(x), Matrix(stackedA.rows(columns)), transposeB: true,
-        into: Matrix(products, columns: columns))
+        Matrix(x), Matrix(stackedA.rows(first.columns.lowerBound..<last.columns.upperBound)),
+        transposeB: true,
+        into: Matrix(products[choice], columns: 0..<last.ownColumns.upperBound))
     }
     for pair in pairs {
       guard let mask = pair.operand.dropout else { continue }
       multiply(
         Matrix(mask.applied(to: x)), Matrix(stackedA.rows(pair.columns)), transposeB: true,
-        into: p(of: pair))
+        into: Matrix(products[pair.choice], columns: pair.ownColumns))
     }
-    clearUnselectedRows(of: products)
-  }
-
-  /// A pair that acts on some rows has P = 0 and G = 0 at the others.
-  private func clearUnselectedRows(of tensor: Tensor) {
+    // A pair that acts on some rows has P = 0 and G = 0 at the others.
     for pair in pairs {
-      if let rows = pair.operand.rows { tensor.clearRows(outside: rows, columns: pair.columns) }
+      guard let rows = pair.operand.rows else { continue }
+      products[pair.choice].clearRows(outside: rows, columns: pair.ownColumns)
     }
   }
 
-  /// P of one pair, [T, r].
-  func p(of pair: Pair) -> Matrix { Matrix(products, columns: pair.columns) }
+  /// P of one pair, [T, r]. Of few rows a copy: in a matrix with a longer stride oneDNN sums these in
+  /// another order than more rows, and a row must not depend on how many there are.
+  func p(of pair: Pair) -> Matrix {
+    let all = products[pair.choice]
+    guard all.shape.rows < 16, pair.ownColumns.count < all.shape.lastDimension else {
+      return Matrix(all, columns: pair.ownColumns)
+    }
+    let own = Tensor(uninitialized: [all.shape.rows, pair.ownColumns.count], dtype: all.dtype)
+    let bytes = all.dtype.byteCount(of: pair.ownColumns.count)
+    let offset = all.dtype.byteCount(of: pair.ownColumns.lowerBound)
+    let stride = all.dtype.byteCount(of: all.shape.lastDimension)
+    for row in 0..<all.shape.rows {
+      (own.pointer + row * bytes).copyMemory(
+        from: all.pointer + row * stride + offset, byteCount: bytes)
+    }
+    return Matrix(own)
+  }
 
   /// Adds dA and dB to the gradients and writes Σ D(G·A) to `dx`.
   ///
@@ -81,7 +100,7 @@ struct LowRankProducts {
   func propagate(_ upstream: [Tensor?], x: Tensor, dx: Tensor?, to gradients: Gradients) -> Bool {
     guard !pairs.isEmpty else { return false }
     // A layer whose output did not matter has G = 0.
-    let g = Tensor.zeros(products.shape, dtype: x.dtype)
+    let g = Tensor.zeros([x.shape.rows, stackedA.shape[0]], dtype: x.dtype)
     for pair in pairs {
       guard let dy = upstream[pair.layer] else { continue }
       multiply(Matrix(dy), Matrix(pair.scaledB), into: Matrix(g, columns: pair.columns))
@@ -92,7 +111,9 @@ struct LowRankProducts {
       lk_axpy(pair.operand.scale, unscaled.floats, sum.floats, sum.count)
       gradients.set(sum, for: pair.operand.b)
     }
-    clearUnselectedRows(of: g)
+    for pair in pairs {
+      if let rows = pair.operand.rows { g.clearRows(outside: rows, columns: pair.columns) }
+    }
     var written = false
     if sharedRank > 0 {
       let shared = 0..<sharedRank
