@@ -38,7 +38,8 @@ BASES = {
 }
 QV = dict(target_modules=["q_proj", "v_proj"])
 
-# name: (base, LoraConfig's arguments); "init" is what our side starts from, PEFT's from init_lora_weights.
+# name: (base, LoraConfig's arguments); "init" is what our side starts from, PEFT's from init_lora_weights. raw: PEFT
+# saves the adapter without making a plain difference of it (of one with DoRA it loses the magnitudes on the way).
 MATRIX = {
     "r1": ("plain", dict(r=1, **QV)),
     "r4": ("plain", dict(r=4, **QV)),
@@ -99,6 +100,16 @@ MATRIX = {
     "pissa_niter_4": ("plain", dict(r=4, init_lora_weights="pissa_niter_4", **QV)),
     "olora": ("plain", dict(r=4, init_lora_weights="olora", **QV)),
     "pissa all-linear": ("biased", dict(r=3, lora_alpha=6, init_lora_weights="pissa", target_modules=ALL)),
+    "pissa raw": ("plain", dict(r=4, init_lora_weights="pissa", raw=True, **QV)),
+    "pissa raw all-linear": (
+        "biased",
+        dict(r=3, lora_alpha=6, init_lora_weights="pissa", target_modules=ALL, rank_pattern={"up_proj": 5}, raw=True),
+    ),
+    "pissa raw rslora": ("plain", dict(r=4, init_lora_weights="pissa", use_rslora=True, raw=True, **QV)),
+    "olora raw": ("plain", dict(r=4, init_lora_weights="olora", raw=True, **QV)),
+    "olora raw all-linear": ("biased", dict(r=4, lora_alpha=2, init_lora_weights="olora", target_modules=ALL, raw=True)),
+    "pissa dora raw": ("plain", dict(r=4, init_lora_weights="pissa", use_dora=True, raw=True, **QV)),
+    "olora dora raw": ("biased", dict(r=4, init_lora_weights="olora", use_dora=True, target_modules=ALL, raw=True)),
     "dora": ("plain", dict(r=4, use_dora=True, **QV)),
     "dora all-linear": ("plain", dict(r=4, use_dora=True, target_modules="all-linear")),
     "dora biased": ("biased", dict(r=4, use_dora=True, lora_alpha=16, target_modules=ALL)),
@@ -186,9 +197,11 @@ def moves_base(options):
 def write_with_peft(base, options, folder):
     """Saves an adapter of PEFT's with random values → its logits."""
     torch.manual_seed(7)
+    options = dict(options)
+    raw = options.pop("raw", False)
     model = get_peft_model(copy.deepcopy(base), LoraConfig(task_type="CAUSAL_LM", **options)).eval()
     start = None
-    if moves_base(options):
+    if moves_base(options) and not raw:
         start = folder.with_name(folder.name + "-start")
         model.peft_config["default"].init_lora_weights = True
         model.save_pretrained(start)
@@ -244,7 +257,7 @@ def main():
             expected["read " + name] = write_with_peft(bases[base], options, theirs)
             jobs.append(dict(name="read " + name, adapter=str(theirs), **common))
             # What we make is described by the configuration as PEFT writes it, untrained.
-            plain = {key: value for key, value in options.items() if key != "init_lora_weights"}
+            plain = {key: value for key, value in options.items() if key not in ("init_lora_weights", "raw")}
             config = root / f"{number}-config"
             LoraConfig(task_type="CAUSAL_LM", **plain).save_pretrained(config)
             init = str(options.get("init_lora_weights", "")).lower()

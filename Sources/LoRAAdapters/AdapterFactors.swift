@@ -15,13 +15,18 @@ struct AdapterFactors {
   private(set) var warnings: [String] = []
 
   /// The pair of a layer.
-  func pair(of target: TargetedLayer, isTrainable: Bool) -> LowRankPair? {
+  ///
+  /// - Throws: `LinearAlgebraError` where the base's weight, of which the factors began as a part, is
+  ///   not finite.
+  func pair(of target: TargetedLayer, isTrainable: Bool) throws -> LowRankPair? {
     guard let found = factors[target.path], let a = found[.a], let b = found[.b] else { return nil }
+    let base = target.site.adapted?.base ?? target.site.linear
+    let start = try base.flatMap { try target.pair.start(besides: $0.operand.weight) }
     func parameter(_ tensor: Tensor) -> Parameter { Parameter(tensor, isTrainable: isTrainable) }
     return LowRankPair(
       a: parameter(a), b: parameter(b), scale: target.pair.scale,
       dropout: isTrainable ? target.pair.dropout : 0, bias: found[.bias].map(parameter),
-      magnitude: found[.magnitude].map(parameter))
+      magnitude: found[.magnitude].map(parameter), start: start)
   }
 
   /// The values of a trained parameter by its path, or of an embedding's rows by the embedding's.

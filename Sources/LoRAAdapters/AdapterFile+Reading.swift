@@ -48,13 +48,21 @@ extension Module {
       warnings.append(warning)
     }
 
+    // What can fail comes before anything in the model is changed.
+    let pairs = try selection.layers.map { try factors.pair(of: $0, isTrainable: isTrainable) }
+    do {
+      warnings += try map.checkStarts(of: selection, configuration)
+    } catch let error as AdapterError {
+      throw error.about(configurationPath)
+    }
+
     let trainable = isTrainable ? [] : trainableParameters.filter { $0.path.isPathOfAdapter }
     freeze()
     for (_, parameter) in trainable { parameter.isTrainable = true }
     let isEnabled = areAdaptersEnabled
     var hasEffect = factors.changeParameters
-    for target in selection.layers {
-      guard let pair = factors.pair(of: target, isTrainable: isTrainable) else { continue }
+    for (target, pair) in zip(selection.layers, pairs) {
+      guard let pair else { continue }
       hasEffect = hasEffect || target.hasEffect(pair)
       target.site.put(name, pair, isEnabled: isEnabled)
     }
@@ -76,6 +84,30 @@ extension Module {
     }
     return LoadedAdapter(
       configuration: configuration, summary: summary(of: name, warnings: warnings))
+  }
+}
+
+extension ModuleMap {
+  /// What is odd about factors that began as a part of the base (PiSSA, OLoRA).
+  ///
+  /// - Throws: `AdapterError` for layers whose weight PEFT changes for others too, or not at all.
+  fileprivate func checkStarts(
+    of selection: TargetSelection, _ configuration: LoRAConfiguration
+  ) throws -> [String] {
+    guard configuration.initialization.movesBase else { return [] }
+    let tied = model.tiedModules.map(\.path)
+    if let target = selection.layers.first(where: { $0.isEmbedding || tied.contains($0.path) }) {
+      throw AdapterError(
+        message: "init_lora_weights is \"pissa\" or \"olora\", and \(target.path) is "
+          + (target.isEmbedding ? "an embedding" : "a head that shares the embedding's table"),
+        hint: "save it with PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…)")
+    }
+    let bases = selection.layers.compactMap { $0.site.adapted?.base ?? $0.site.linear }
+    guard Set(bases.map(\.operand.weight.dtype)) != [.float32] else { return [] }
+    return [
+      "the factors began as a part of the base's weights, which are taken from this model; PEFT "
+        + "rounds what is left of them to the model's own type, which is not done here"
+    ]
   }
 }
 

@@ -33,7 +33,7 @@ extension PEFTConfiguration {
   private static func configuration(_ object: JSONObject) throws -> LoRAConfiguration {
     try checkKind(object)
     try checkKeys(object)
-    try checkInitialization(object["init_lora_weights"] ?? true)
+    let initialization = try Self.initialization(object["init_lora_weights"] ?? true)
     let fields = PEFTFields(object)
     var configuration = LoRAConfiguration(
       rank: try fields.rank("r"),
@@ -43,6 +43,7 @@ extension PEFTConfiguration {
       targets: try fields.targets("target_modules"),
       baseModel: try fields.string("base_model_name_or_path", "it names the model and may be null"),
       isRankStabilized: try fields.bool("use_rslora"))
+    if let initialization { configuration.initialization = initialization }
     configuration.usesDoRA = try fields.bool("use_dora")
     configuration.hasBiasOfB = try fields.bool("lora_bias")
     configuration.excluded = try fields.moduleNames("exclude_modules")
@@ -107,8 +108,12 @@ extension PEFTConfiguration {
     return neutral == .null && [[], [:], false].contains(given)
   }
 
-  private static func checkInitialization(_ value: JSONValue) throws {
-    guard !plainInitializations.contains(value) else { return }
+  /// The initialisation that the factors can only be understood with; nil where they are all there is.
+  private static func initialization(_ value: JSONValue) throws -> LoRAInitialization? {
+    if plainInitializations.contains(value) { return nil }
+    // PEFT takes this part out of the base again whenever it loads such a file.
+    if value == "pissa" { return .pissa(iterations: nil) }
+    if value.stringValue?.lowercased() == "olora" { return .olora }
     if let name = value.stringValue, movingInitializations.contains(where: { name.hasPrefix($0) }) {
       throw AdapterError(
         message: "init_lora_weights is \(text(value)): such an adapter is only the difference to a "

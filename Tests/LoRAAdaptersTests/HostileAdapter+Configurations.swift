@@ -295,10 +295,10 @@ extension HostileAdapter {
         hint: take the names out of exclude_modules or modules_to_save
         """),
     HostileAdapter(
-      testDescription: "PiSSA with a changed base",
-      spoil: { a in a.configuration["init_lora_weights"] = "pissa" },
+      testDescription: "PiSSA by a random method, with a changed base",
+      spoil: { a in a.configuration["init_lora_weights"] = "pissa_niter_4" },
       expected: """
-        DIR/adapter_config.json: init_lora_weights is "pissa": such an adapter is only the \
+        DIR/adapter_config.json: init_lora_weights is "pissa_niter_4": such an adapter is only the \
         difference to a changed base model, which is not in the file
         hint: save it with PEFT's save_pretrained(…, \
         path_initial_model_for_weight_conversion=…), which makes a plain adapter of it

@@ -164,6 +164,7 @@ import Testing
   @Test(arguments: [
     (LoRAInitialization.kaimingUniform, true, false), (.kaimingUniform, false, true),
     (.pissa(iterations: nil), false, false), (.olora, false, false), (.gaussian, false, false),
+    (.pissa(iterations: nil), true, false), (.olora, true, false),
   ])
   func variants(
     initialization: LoRAInitialization, usesDoRA: Bool, hasBiasOfB: Bool

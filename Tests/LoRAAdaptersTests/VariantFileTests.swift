@@ -37,6 +37,10 @@ import Testing
       $0.alphaPattern = ModulePatterns([("q_proj", 5)])
     },
     Variant("OLoRA") { $0.initialization = .olora },
+    Variant("DoRA and PiSSA") {
+      ($0.usesDoRA, $0.initialization) = (true, .pissa(iterations: nil))
+    },
+    Variant("DoRA and OLoRA") { ($0.usesDoRA, $0.initialization) = (true, .olora) },
     Variant("orthogonal") { $0.initialization = .orthogonal },
     Variant("gaussian") { $0.initialization = .gaussian },
     Variant("false") { $0.initialization = .uniformBoth },
@@ -108,6 +112,56 @@ import Testing
     #expect(try logits(resumed) == (try logits(model)))
   }
 
+  /// What PEFT saves without converting it: A and B alone, their start to be found in the weights.
+  @Test(arguments: ["pissa", "olora"], [false, true])
+  func unconvertedFilesAreReadBesideTheirModel(name: String, usesDoRA: Bool) throws {
+    var configuration = LoRAConfiguration(
+      rank: 2, alpha: 6, targets: .names(["q_proj", "up_proj"]),
+      initialization: name == "pissa" ? .pissa(iterations: nil) : .olora)
+    configuration.usesDoRA = usesDoRA
+    configuration.rankPattern = ModulePatterns([("up_proj", 3)])
+    let model = try tinyModel()
+    try model.addAdapter("a", configuration, seed: 1)
+    train(model, "a")
+    let expected = try logits(model)
+    let (raw, plain) = (try TemporaryFolder(), try TemporaryFolder())
+    var writer = SafeTensorsWriter()
+    for (path, pair) in model.adapterPairs("a") {
+      let layer = "base_model.model.\(path)."
+      writer.add(layer + "lora_A.weight", StoredTensor(pair.a.value))
+      writer.add(layer + "lora_B.weight", StoredTensor(pair.b.value))
+      if let magnitude = pair.magnitude {
+        writer.add(layer + "lora_magnitude_vector", StoredTensor(magnitude.value))
+      }
+    }
+    try writer.write(to: raw.file("adapter_model.safetensors"))
+    var settings = try #require(
+      JSONValue(parsing: PEFTConfiguration.text(of: configuration)).objectValue)
+    settings["init_lora_weights"] = .string(name)
+    try raw.write(
+      Array(JSONValue.object(settings).serialized(.indented(2)).utf8), to: "adapter_config.json")
+
+    let other = try tinyModel()
+    let before = other.namedParameters.map(\.parameter.value.elements)
+    let loaded = try other.loadAdapter("b", from: raw.path)
+    #expect(loaded.summary.warnings == [])
+    #expect(loaded.configuration.initialization == configuration.initialization)
+    expectClose(actual: try logits(other), expected: expected, atol: 5e-6, rtol: 1e-5)
+    // Saved again it is a plain difference, and the base was never changed.
+    try other.saveAdapter("b", loaded.configuration, to: plain.path)
+    let third = try tinyModel()
+    #expect(try third.loadAdapter("c", from: plain.path).configuration.rank == 4)
+    expectClose(actual: try logits(third), expected: expected, atol: 5e-6, rtol: 1e-5)
+    try other.removeAdapter("b")
+    #expect(other.namedParameters.map(\.parameter.value.elements) == before)
+    #expect(
+      message(in: raw.path) { _ = try AdapterWeights(raw.path) }
+        == "DIR/adapter_config.json: init_lora_weights is \"pissa\" or \"olora\": what the adapter "
+        + "changes depends on the base's weights\nhint: lora merge, eval and generate read it beside "
+        + "its model; for a plain adapter save it with PEFT's save_pretrained(…, "
+        + "path_initial_model_for_weight_conversion=…)")
+  }
+
   @Test func namesOfTensorsArePEFTs() throws {
     var configuration = LoRAConfiguration(rank: 2, targets: .names(["layers.0.self_attn.q_proj"]))
     configuration.usesDoRA = true
@@ -132,11 +186,6 @@ import Testing
       "odd orthogonal", { ($0.rank, $0.initialization) = (3, .orthogonal) },
       "rank is 3, but the orthogonal initialisation needs an even one\n"
         + "hint: take 4, or another initialisation"
-    ),
-    (
-      "DoRA and PiSSA", { ($0.usesDoRA, $0.initialization) = (true, .olora) },
-      "DoRA and an initialisation from the weights (PiSSA, OLoRA) exclude each other\n"
-        + "hint: choose one of them"
     ),
     (
       "DoRA and a bias of B", { ($0.usesDoRA, $0.hasBiasOfB) = (true, true) },

@@ -45,7 +45,8 @@ struct VariantTrajectoryTests {
 
   @Test(arguments: [
     "plain", "rslora", "dora", "dora-rslora", "bias", "plus", "plus-dora", "plus-bias", "gaussian",
-    "orthogonal", "pissa", "pissa-rslora", "olora", "two",
+    "orthogonal", "pissa", "pissa-rslora", "olora", "two", "pissa-dora",
+    "olora-dora",
   ])
   func trainsAsPEFT(name: String) throws {
     let fixture = Trajectory(

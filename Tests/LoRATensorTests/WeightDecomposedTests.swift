@@ -118,6 +118,32 @@ struct WeightDecomposedTests {
     }
   }
 
+  /// Beside PiSSA and OLoRA: what a start takes out counts as out of the weight, for the share of
+  /// dropped inputs too.
+  @Test(arguments: [false, true]) func aStartIsOutOfTheWeight(hasDropout: Bool) {
+    let c = Case(seed: 26)
+    let start = (a: Random(seed: 27).normalCopy([2, 5]), b: Random(seed: 28).normalCopy([7, 2]))
+    let mask = hasDropout ? DropoutMask(probability: 0.4, seed: 5, stream: 2) : nil
+    let dy = Random(seed: 29).normalCopy([4, 7])
+    func run(_ operand: LinearOperand) -> [Tensor] {
+      let (value, gradients) = valueAndGradient(of: c.parameters) {
+        projection(linear(.plain(c.x.tensor), [operand])[0], on: dy)
+      }
+      return [value] + gradients
+    }
+    // The norms are a constant here: any will do.
+    var whole = c.operand(dropout: mask, inverseNorm: c.inverseNorm)
+    whole.weight = c.weight - start.b.matmul(start.a) * Tensor(c.scale)
+    var parts = c.operand(dropout: mask, inverseNorm: c.inverseNorm)
+    parts.pairs[0].magnitude?.start = start
+    parts.pairs.insert(LowRankOperand(a: start.a, b: start.b, scale: -c.scale), at: 0)
+    for (index, (actual, expected)) in zip(run(parts), run(whole)).enumerated() {
+      expectClose(
+        actual: actual.elements, expected: expected.elements, atol: 2e-4, rtol: 1e-4,
+        name: "\(index)")
+    }
+  }
+
   /// Layers beside it that share the input run as they would without it, whatever the input is.
   @Test func otherLayersAndInputsStayAsTheyAre() {
     let c = Case(seed: 31)

@@ -12,6 +12,14 @@ extension AdapterWeights {
     try AdapterFile.checkFolder(directory)
     let configuration = try PEFTConfiguration.read(
       AdapterFile.path(directory, AdapterFile.configurationName))
+    guard !configuration.initialization.movesBase else {
+      throw AdapterError(
+        file: AdapterFile.path(directory, AdapterFile.configurationName),
+        message: "init_lora_weights is \"pissa\" or \"olora\": what the adapter changes depends on "
+          + "the base's weights",
+        hint: "lora merge, eval and generate read it beside its model; for a plain adapter save it "
+          + "with PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…)")
+    }
     let file = try SafeTensorsFile(contentsOf: AdapterFile.path(directory, AdapterFile.tensorsName))
     var pairs = PairCollector(source: file.path)
     var extras: [Extra] = []

@@ -99,11 +99,6 @@ public struct LoRALinearConfiguration: Sendable, Hashable {
       throw LoRAConfigurationError(
         message: "the scale is \(scale), but PiSSA takes its root", hint: "give a positive alpha")
     }
-    if usesDoRA, initialization.movesBase {
-      throw LoRAConfigurationError(
-        message: "DoRA and an initialisation from the weights (PiSSA, OLoRA) exclude each other",
-        hint: "choose one of them")
-    }
     if usesDoRA, hasBiasOfB {
       throw LoRAConfigurationError(
         message: "DoRA and a bias of B exclude each other", hint: "choose one of them")

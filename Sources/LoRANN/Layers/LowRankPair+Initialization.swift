@@ -38,6 +38,16 @@ extension LoRAInitialization {
 }
 
 extension LoRALinearConfiguration {
+  /// A₀ and B₀ of an initialisation that follows from the weight [out, in] alone: PiSSA and OLoRA;
+  /// nil for others. Their product has no signs to choose.
+  ///
+  /// - Throws: `LinearAlgebraError` for a weight that holds NaN or infinity.
+  package func start(besides weight: Tensor) throws -> (a: Tensor, b: Tensor)? {
+    guard [.pissa(iterations: nil), .olora].contains(initialization) else { return nil }
+    var random = Random(seed: 0)
+    return try makeFactors(for: weight.detached, random: &random)
+  }
+
   /// A [r, in] and B [out, r] for a weight [out, in].
   fileprivate func makeFactors(
     for weight: Tensor, random: inout Random

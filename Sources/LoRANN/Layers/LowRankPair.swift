@@ -7,7 +7,7 @@ public import LoRATensor
 ///   plain     y = W·x + b + s·B(A(dropout(x)))
 ///   lora_bias                            + s·c                      c: `bias`
 ///   PiSSA, OLoRA                         − s·B₀(A₀(x))              A₀, B₀: `start`, frozen
-///   DoRA      y = m/n∘(W·x + s·B(A(x))) + b                         m: `magnitude`, n: row norms
+///   DoRA      y = m/n∘(W·x + s·B(A(x)) [− s·B₀(A₀(x))]) + b         m: `magnitude`, n: row norms
 public final class LowRankPair {
   /// A, [r, in]: from the input to the r inner features.
   public let a: Parameter
@@ -63,7 +63,7 @@ public final class LowRankPair {
       a: a.tensor, b: b.tensor, scale: scale, dropout: dropout, rows: rows)
     if let magnitude {
       pair.magnitude = MagnitudeOperand(
-        magnitude: magnitude.tensor, inverseNorm: rowNorms(of: weight).inverse)
+        magnitude: magnitude.tensor, inverseNorm: rowNorms(of: weight).inverse, start: start)
     }
     if let bias {
       let scaled = bias.tensor * Tensor(scale)
@@ -73,10 +73,11 @@ public final class LowRankPair {
         pair.bias = scaled
       }
     }
-    operand.pairs.append(pair)
+    // Before the pair, whose magnitude also stretches what is left of the base.
     if let start {
       operand.pairs.append(LowRankOperand(a: start.a, b: start.b, scale: -scale, rows: rows))
     }
+    operand.pairs.append(pair)
   }
 }
 
@@ -125,7 +126,8 @@ extension LowRankPair {
       }
     }
     return LowRankPair(
-      a: Parameter(wideA), b: Parameter(wideB), scale: scale, dropout: dropout, bias: bias)
+      a: Parameter(wideA), b: Parameter(wideB), scale: scale, dropout: dropout, bias: bias,
+      magnitude: magnitude)
   }
 
   /// The pair that `plain` was made of: the first half of the rank, and what it started as.
@@ -144,7 +146,8 @@ extension LowRankPair {
     return LowRankPair(
       a: Parameter(a.value.rows(0..<r).copied(), isTrainable: a.isTrainable),
       b: Parameter(half(0, sign: 1), isTrainable: b.isTrainable), scale: scale, dropout: dropout,
-      bias: bias, start: (a.value.rows(r..<2 * r).copied(), half(r, sign: -1)))
+      bias: bias, magnitude: magnitude,
+      start: (a.value.rows(r..<2 * r).copied(), half(r, sign: -1)))
   }
 
   /// Whether a layer computes something else with the path than without it.
@@ -171,9 +174,11 @@ extension LowRankPair {
   private func rowNorms(of weight: Tensor) -> RowNorms {
     if let norms, norms.versions == [a.version, b.version], norms.scale == scale { return norms }
     let squared = norms?.squared ?? squaredRowNorms(weight)
+    let whole = plain
     let fresh = RowNorms(
       squared: squared, versions: [a.version, b.version], scale: scale,
-      lengths: adaptedRowNorms(weight, squared: squared, a: a.value, b: b.value, scale: scale))
+      lengths: adaptedRowNorms(
+        weight, squared: squared, a: whole.a.value, b: whole.b.value, scale: scale))
     norms = fresh
     return fresh
   }

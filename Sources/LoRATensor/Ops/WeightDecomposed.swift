@@ -8,7 +8,7 @@
 //
 //   Y = X·Wᵀ + (g − 1)∘(D(X)·Wᵀ) + g∘s·(D(X)·Aᵀ)·Bᵀ + b
 //
-// Several pairs act one after the other, each on what those before it made.
+// Beside PiSSA or OLoRA W is what is left of it, W − s·B₀·A₀. Several pairs act one after the other, each on what those before it made.
 // Source: Liu et al. 2024 (DoRA, 2402.09353), section 4.3; the dropout rule is PEFT's.
 
 import CLoRAKernels
@@ -17,10 +17,15 @@ import CLoRAKernels
 package struct MagnitudeOperand {
   package var magnitude: Tensor  // m, [out], float32
   package var inverseNorm: Tensor  // 1/n, [out], float32; a constant
+  /// A₀ and B₀, whose product is out of W: a pair before this one takes it out of Y.
+  package var start: (a: Tensor, b: Tensor)?
 
-  package init(magnitude: Tensor, inverseNorm: Tensor) {
+  package init(
+    magnitude: Tensor, inverseNorm: Tensor, start: (a: Tensor, b: Tensor)? = nil
+  ) {
     self.magnitude = magnitude
     self.inverseNorm = inverseNorm
+    self.start = start
   }
 }
 
@@ -55,7 +60,11 @@ private func weightDecomposed(_ x: Tensor, _ layer: LinearOperand) -> Tensor {
     if pair.magnitude == nil || pair.dropout == nil {
       y = scaled(addition.map { combined([y, $0]) } ?? y, by: pair)
     } else if let addition {
-      let base = linear(.plain(seen), [LinearOperand(weight: layer.weight)])[0]
+      let taken = pair.magnitude?.start.map {
+        LowRankOperand(a: $0.a, b: $0.b, scale: -pair.scale)
+      }
+      let own = LinearOperand(weight: layer.weight, pairs: taken.map { [$0] } ?? [])
+      let base = linear(.plain(seen), [own])[0]
       let change = combined([scaled(combined([base, addition]), by: pair), base], signs: [1, -1])
       y = combined([y, change])
     }
