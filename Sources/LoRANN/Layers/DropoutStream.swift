@@ -19,7 +19,7 @@ package struct DropoutContext: Sendable {
 
 extension DropoutContext {
   /// Runs what works on some rows of the pass only, each under its own name.
-  static func picking<Result>(_ rows: [Int], _ body: () -> Result) -> Result {
+  package static func picking<Result>(_ rows: [Int], _ body: () -> Result) -> Result {
     guard var context = current, let keys = context.rowKeys else { return body() }
     context.rowKeys = rows.map { keys[$0] }
     return $current.withValue(context, operation: body)

@@ -10,16 +10,25 @@ package import LoRATensor
 /// and its gradient do not depend on how the step is cut into passes.
 package func languageModelLoss(_ model: Llama, _ pass: Pass, normalizer: Int) -> HeadLoss {
   let hidden = model.hiddenStates(pass.tokens, packing: pass.packing, rows: pass.rows)
-  return headLoss(
-    model, hidden, targets: pass.targets, scale: 1 / Float(max(normalizer, 1)))
+  return DropoutContext.picking(pass.rows) {
+    headLoss(model, hidden, targets: pass.targets, scale: 1 / Float(max(normalizer, 1)))
+  }
 }
 
-/// The loss of hidden states. A plain frozen head never makes whole logits; one that an adapter
-/// changes or trains does.
+/// The loss of hidden states; the logits of a block of rows exist at a time.
 func headLoss(_ model: Llama, _ hidden: Tensor, targets: [Int32], scale: Float) -> HeadLoss {
   let head = model.head.operand
   guard head.pairs.isEmpty, head.bias == nil, !Tape.records([head.weight]) else {
-    return logitCrossEntropy(model.logits(hidden), targets: targets, scale: scale)
+    let trained = model.trainableParameters.map(\.parameter)
+    return blockwiseLoss(hidden, parameters: trained) { part, range in
+      // Each row keeps its dropout and the adapter that was chosen for it.
+      let rows = Array(range)
+      return DropoutContext.picking(rows) {
+        AdapterRows.picking(rows) {
+          logitCrossEntropy(model.logits(part), targets: Array(targets[range]), scale: scale)
+        }
+      }
+    }
   }
   return headCrossEntropy(hidden, head: head.weight, targets: targets, scale: scale)
 }
