@@ -5,6 +5,7 @@ import LoRA
 import LoRAAdapters
 import LoRAFormats
 import LoRAJSON
+import LoRAModels
 import LoRATraining
 
 /// An adapter as people and programs look at it.
@@ -12,9 +13,16 @@ struct AdapterView {
   private let path: String
   private let adapter: AdapterInspection
 
-  init(_ path: String) throws {
+  private let isOfModel: Bool?
+
+  /// - Parameter model: the base, where it is known.
+  init(_ path: String, model: Llama? = nil) throws {
     self.path = path
-    adapter = try AdapterInspection(path)
+    let inspection = try AdapterInspection(path, model: model)
+    adapter = inspection
+    isOfModel = model.flatMap { model in
+      inspection.baseIdentity.map { $0 == model.baseIdentity }
+    }
   }
 
   func show(json: Bool, plot: String?) throws {
@@ -38,6 +46,7 @@ struct AdapterView {
       "rank": Self.oneOrAll(adapter.ranks.map(JSONValue.integer)),
     ]
     if let identity = adapter.baseIdentity { facts["base_weights_sha256"] = .string(identity) }
+    if let isOfModel { facts["made_on_this_model"] = .bool(isOfModel) }
     if let alpha = adapter.configuration?.alpha { facts["alpha"] = .number(Double(alpha)) }
     facts["scale"] = Self.oneOrAll(adapter.scales.map(JSONValue.number))
     facts["dropout"] = .number(Double(adapter.dropout.description) ?? Double(adapter.dropout))
@@ -63,7 +72,7 @@ struct AdapterView {
   }
 
   private static func facts(of layer: AdapterInspection.Layer) -> JSONObject {
-    [
+    var facts: JSONObject = [
       "path": .string(layer.path), "in": .integer(layer.inFeatures),
       "out": .integer(layer.outFeatures), "rank": .integer(layer.rank),
       "scale": .number(layer.scale), "norm_A": .number(layer.normOfA),
@@ -71,6 +80,11 @@ struct AdapterView {
       "effective_rank": .number(rounded(layer.effectiveRank)),
       "singular_values": .array(layer.singularValues.map { .number(rounded($0)) }),
     ]
+    if let base = layer.baseNorm, let relative = layer.relativeNorm {
+      facts["norm_base"] = .number(rounded(base))
+      facts["relative_norm"] = .number(rounded(relative))
+    }
+    return facts
   }
 
   private static func oneOrAll(_ values: [JSONValue]) -> JSONValue {
@@ -98,16 +112,20 @@ struct AdapterView {
       let texts = [low, high].map { String(format: "%.\(digits)g", $0) }
       return texts[0] == texts[1] ? texts[0] : texts.joined(separator: " … ")
     }
+    let isRelative = adapter.layers.contains { $0.baseNorm != nil }
     let rows =
-      [["module", "layers", "rank", "scale", "‖ΔW‖", "effective rank"]]
+      [
+        ["module", "layers", "rank", "scale", "‖ΔW‖"] + (isRelative ? ["‖ΔW‖/‖W‖"] : [])
+          + ["effective rank"]
+      ]
       + kinds.map { name, layers in
         [
           name, "\(layers.count)", spread(layers.map { Double($0.rank) }, 6),
           spread(layers.map(\.scale), 4), spread(layers.map(\.norm), 3),
-          spread(layers.map(\.effectiveRank), 3),
-        ]
+        ] + (isRelative ? [spread(layers.compactMap(\.relativeNorm), 3)] : [])
+          + [spread(layers.map(\.effectiveRank), 3)]
       }
-    let widths = (0..<6).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     return rows.map { row in
       let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
       return String(cells.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())

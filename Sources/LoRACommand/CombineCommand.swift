@@ -65,6 +65,9 @@ struct CombineCommand: ParsableCommand {
     if bases.count > 1 {
       Console.warn("the adapters name different base models: " + bases.sorted().listed())
     }
+    if Set(weighted.compactMap(\.0.baseIdentity)).count > 1 {
+      Console.warn("the adapters were made on different base weights")
+    }
     let combined = try AdapterWeights.combining(
       weighted,
       CombinationOptions(

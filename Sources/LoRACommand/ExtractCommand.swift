@@ -64,7 +64,7 @@ struct ExtractCommand: ParsableCommand {
       progress.show(done, "tensors")
     }
     progress.clear()
-    result.setBaseModel(model)
+    result.setBase(model, identity: base.baseIdentity)
     try output.write(result.adapter)
     if let first = result.remainders.max(by: { $0.change < $1.change }) {
       Console.warn(

@@ -19,6 +19,9 @@ struct InspectCommand: ParsableCommand {
   @Flag(help: "Print one JSON object; of an adapter, with every layer and its singular values.")
   var json = false
 
+  @Option(help: "Of an adapter: its base, to show each change beside the norm of the weight.")
+  var model: String?
+
   @Option(help: "Of an adapter: draw the norm of the change by layer and module, as an SVG file.")
   var plot: String?
 
@@ -29,11 +32,19 @@ struct InspectCommand: ParsableCommand {
         file: path, message: "there is no such file or folder", hint: "check the path")
     }
     let isModel = isFolder.boolValue ? ModelFolder.isOne(path) : try !isAdapterFile()
-    guard isModel else { return try AdapterView(path).show(json: json, plot: plot) }
+    guard isModel else {
+      let base = try model.map {
+        try ModelSource(path: $0).network(computeType: .float32, asStored: true)
+      }
+      return try AdapterView(path, model: base).show(json: json, plot: plot)
+    }
     if plot != nil {
       throw ValidationError("--plot draws adapters; \(path) is a model")
     }
-    Self.show(try model(), json: json)
+    if model != nil {
+      throw ValidationError("--model is the base of an adapter; \(path) is a model itself")
+    }
+    Self.show(try facts(), json: json)
   }
 
   private func isAdapterFile() throws -> Bool {
@@ -50,7 +61,7 @@ struct InspectCommand: ParsableCommand {
     }
   }
 
-  private func model() throws -> JSONObject {
+  private func facts() throws -> JSONObject {
     let source = try ModelSource(path: path)
     let sizes = try source.configuration()
     let encoder = try source.encoder()

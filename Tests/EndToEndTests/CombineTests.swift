@@ -134,6 +134,20 @@ struct CombineTests {
     #expect(share > 0.1 && share < 0.99)
     #expect(facts["modules"]?.arrayValue?.count == 7)
 
+    // What was made of the base says so, and what is made of that does too.
+    let combined = folder.file("combined")
+    #expect(
+      try LoraProcess.run([
+        "combine", "--adapters", extracted, folder.file("small"), "--output", combined,
+      ]).exitCode == 0)
+    for adapter in [extracted, combined] {
+      let shown = try LoraProcess.run(["inspect", adapter, "--model", model, "--json"])
+      let facts = try #require(try JSONValue(parsing: shown.output).objectValue)
+      #expect(facts["made_on_this_model"] == true, "\(shown.errors)")
+    }
+    let table = try LoraProcess.run(["inspect", extracted, "--model", model])
+    #expect(table.output.contains("‖ΔW‖/‖W‖"), "\(table.output)\(table.errors)")
+
     let same = try LoraProcess.run([
       "extract", "--model", model, "--tuned", model, "--rank", "4", "--output",
       folder.file("none"),

@@ -4,6 +4,8 @@ import Foundation
 import LoRAAdapters
 import LoRAFormats
 import LoRAJSON
+import LoRAModels
+import LoRANN
 import LoRATensor
 import LoRATestSupport
 import Testing
@@ -44,6 +46,28 @@ import Testing
         rtol: 1e-5, name: layer.path)
       #expect(layer.effectiveRank > 1 && layer.effectiveRank <= Double(module.rank))
     }
+  }
+
+  @Test func changesBesideTheBasesWeights() throws {
+    let path = Fixture.path("adapters/all-linear")
+    let model = try tinyModel()
+    let layers = try AdapterInspection(path, model: model).layers
+    #expect(layers.map(\.path) == allPaths)
+    for layer in layers {
+      let weight = try #require(
+        model.namedParameters.first { $0.path == layer.path + ".weight" }?.parameter.value)
+      let expected = weight.converted(to: .float32).elements.reduce(0.0) {
+        $0 + Double($1) * Double($1)
+      }.squareRoot()
+      #expect(abs(try #require(layer.baseNorm) / expected - 1) < 1e-6)
+      #expect(layer.relativeNorm == layer.norm / (layer.baseNorm ?? 0))
+    }
+    #expect(try AdapterInspection(path).layers.allSatisfy { $0.relativeNorm == nil })
+    let other = try Llama(
+      folder: ModelFolder(contentsOf: Fixture.path("folder/llama3-f16")), computeType: .float32)
+    #expect(
+      message { _ = try AdapterInspection(path, model: other) }.hasPrefix(
+        "\(path): the model has no linear layer model.layers.0.self_attn."))
   }
 
   /// Ranks above a side of the layer, and products without full rank.

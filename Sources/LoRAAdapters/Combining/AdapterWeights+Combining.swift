@@ -47,6 +47,8 @@ extension AdapterWeights {
     }
     var result = AdapterWeights(modules: modules, form: .peft, source: adapters[0].adapter.source)
     result.baseModel = adapters.lazy.compactMap(\.adapter.baseModel).first
+    let identities = Set(adapters.compactMap(\.adapter.baseIdentity))
+    if identities.count == 1 { result.baseIdentity = identities.first }
     result.configuration = unitedTargets(adapters.map(\.adapter))
     return result
   }

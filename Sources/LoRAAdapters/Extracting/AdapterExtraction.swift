@@ -97,8 +97,11 @@ package struct AdapterExtraction {
     adapter = AdapterWeights(modules: modules, form: .peft, source: "")
   }
 
-  /// Writes the base's name into the adapter.
-  package mutating func setBaseModel(_ name: String) { adapter.baseModel = name }
+  /// Writes the base's name and the identity of its weights into the adapter.
+  package mutating func setBase(_ name: String, identity: String) {
+    adapter.baseModel = name
+    adapter.baseIdentity = identity
+  }
 
   private static func factors(
     of difference: Tensor, rank: Int, path: String

@@ -2,6 +2,8 @@
 
 import Foundation
 import LoRAFormats
+import LoRAJSON
+public import LoRANN
 import LoRATensor
 
 /// What is in an adapter, of whatever form, as far as it can be told without the model.
@@ -28,6 +30,11 @@ public struct AdapterInspection: Sendable {
     public let hasMagnitude: Bool
     /// The numbers of the pair.
     public let parameterCount: Int
+    /// ‖W‖ of the base's weight, where the model was given.
+    public let baseNorm: Double?
+
+    /// ‖ΔW‖/‖W‖, where the model was given.
+    public var relativeNorm: Double? { baseNorm.map { $0 > 0 ? norm / $0 : .infinity } }
 
     /// ‖ΔW‖: √ Σ Δw², which is √ Σ σ².
     public var norm: Double { singularValues.reduce(0) { $0 + $1 * $1 }.squareRoot() }
@@ -84,8 +91,10 @@ public struct AdapterInspection: Sendable {
 
   /// Reads an adapter: a folder of PEFT's or MLX's, or a GGUF file.
   ///
-  /// - Throws: `AdapterError` naming the key or tensor; `ModelFileError`.
-  public init(_ path: String) throws {
+  /// - Parameter model: the base, for the norms of its weights; may be as stored.
+  /// - Throws: `AdapterError` naming the key, the tensor, or the layer that the model does not have;
+  ///   `ModelFileError`.
+  public init(_ path: String, model: (any Module)? = nil) throws {
     // Without the base's layout: rows in another order have the same norms and singular values.
     let weights = try AdapterWeights(path)
     form = weights.form.title
@@ -96,17 +105,35 @@ public struct AdapterInspection: Sendable {
     extras = weights.extras.map { ($0.name, $0.role, $0.count) }
     types = Set(weights.modules.flatMap { [$0.a.dtype.rawValue, $0.b.dtype.rawValue] }).sorted()
     byteCount = try MappedFile(path: weights.source).byteCount
+    let sites = model.map { ModuleMap($0).sites }
     layers = try weights.modules.map { module in
-      Layer(
+      let baseNorm = try sites.map { try module.baseNorm(in: $0, file: path) }
+      return Layer(
         path: module.path, inFeatures: module.inFeatures, outFeatures: module.outFeatures,
         rank: module.rank, scale: module.scale, normOfA: module.a.euclideanNorm,
         normOfB: module.b.euclideanNorm, singularValues: try module.singularValues(),
-        hasMagnitude: module.magnitude != nil, parameterCount: module.parameterCount)
+        hasMagnitude: module.magnitude != nil, parameterCount: module.parameterCount,
+        baseNorm: baseNorm)
     }
   }
 }
 
 extension AdapterWeights.Module {
+  /// ‖W‖ of the layer that the pair is for.
+  fileprivate func baseNorm(in sites: [ModuleSite], file: String) throws -> Double {
+    let site = sites.first { $0.path == path }
+    guard let weight = site?.linear?.operand.weight ?? site?.embedding?.weight.value,
+      weight.shape == (isEmbedding ? [inFeatures, outFeatures] : [outFeatures, inFeatures])
+    else {
+      throw AdapterError(
+        file: file,
+        message: "the model has no \(isEmbedding ? "embedding" : "linear layer") \(path.shortened) "
+          + "from \(inFeatures) to \(outFeatures) features",
+        hint: "name the base that the adapter was made on with --model")
+    }
+    return squaredRowNorms(weight).elements.reduce(0.0) { $0 + Double($1) }.squareRoot()
+  }
+
   /// The singular values of s·B·A, from the small matrix R_B·R_Aᵀ of the factors' QR decompositions:
   /// the product itself, out × in, never exists.
   fileprivate func singularValues() throws -> [Double] {
