@@ -1,11 +1,14 @@
-// The caching allocator: buffers of a finished operation serve the next one of that size.
+// The caching allocator: buffers of a finished operation serve the next one of about that size.
 
 import Foundation
 
-/// A pool of buffers in size classes of at most 1/8 slack.
+/// A pool of buffers in size classes of at most 1/8 slack, which never holds much more than what
+/// was in use at once.
 ///
 /// A training step allocates the same sizes in the same order again and again; taking them from
-/// free lists spares the page faults that a fresh `mmap` of some megabytes costs each time.
+/// free lists spares the page faults that a fresh mapping of some megabytes costs each time. Passes
+/// of other lengths need other sizes: then the next larger buffer serves, and what no longer fits
+/// is given back before the pool grows.
 ///
 /// Invariant for `Sendable`: all state is touched under `lock`.
 package final class BufferPool: @unchecked Sendable {
@@ -14,20 +17,28 @@ package final class BufferPool: @unchecked Sendable {
   package struct Block: Sendable {
     package nonisolated(unsafe) let pointer: UnsafeMutableRawPointer
     package let capacity: Int
+    /// What was asked for.
+    let byteCount: Int
   }
 
-  /// Bytes in use and bytes waiting on the free lists.
+  /// Bytes that were asked for and are in use, the most of them at once, and all bytes held.
   package struct Usage: Sendable {
     package var live = 0
-    package var free = 0
     package var peakLive = 0
+    package var held = 0
   }
 
   private let lock = NSLock()
-  private var freeLists: [Int: [Block]] = [:]
+  private var freeLists: [Int: [UnsafeMutableRawPointer]] = [:]
   private var state = Usage()
 
+  package init() {}
+
   package var usage: Usage { lock.withLock { state } }
+
+  /// What the pool may hold when so much was in use at once: slack for size classes and for sizes
+  /// that come and go.
+  package static func limit(peakLive: Int) -> Int { peakLive + peakLive / 16 + 8 << 20 }
 
   /// The size class of a request: the next multiple of 1/8 of the power of two below it.
   static func sizeClass(_ byteCount: Int) -> Int {
@@ -40,46 +51,88 @@ package final class BufferPool: @unchecked Sendable {
   package func take(byteCount: Int) -> Block {
     let capacity = Self.sizeClass(byteCount)
     return lock.withLock {
-      state.live += capacity
+      state.live += byteCount
       state.peakLive = max(state.peakLive, state.live)
-      if let block = freeLists[capacity]?.popLast() {
-        state.free -= capacity
-        return block
+      func block(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) -> Block {
+        Block(pointer: pointer, capacity: capacity, byteCount: byteCount)
       }
-      // Sizes drift when every pass packs another number of tokens: what waited unused while a new
-      // size was needed is given back before the heap grows by more than a quarter.
-      if state.free > max(state.live / 4, 32 << 20) { releaseFreeBlocks() }
-      return Self.allocate(capacity)
+      if let pointer = freeLists[capacity]?.popLast() { return block(pointer, capacity) }
+      let limit = Self.limit(peakLive: state.peakLive)
+      if state.held + capacity > limit {
+        if let larger = waiting.filter({ $0 > capacity }).min(),
+          let pointer = freeLists[larger]?.popLast()
+        {
+          return block(pointer, larger)
+        }
+        while state.held + capacity > limit, let smaller = waiting.max(),
+          let pointer = freeLists[smaller]?.popLast()
+        {
+          Self.release(pointer, smaller)
+          state.held -= smaller
+        }
+      }
+      state.held += capacity
+      return block(Self.allocate(capacity), capacity)
     }
+  }
+
+  /// The size classes of which a buffer waits.
+  private var waiting: some Sequence<Int> {
+    freeLists.lazy.filter { !$0.value.isEmpty }.map(\.key)
   }
 
   package func give(_ block: Block) {
     lock.withLock {
-      state.live -= block.capacity
-      state.free += block.capacity
-      freeLists[block.capacity, default: []].append(block)
+      state.live -= block.byteCount
+      freeLists[block.capacity, default: []].append(block.pointer)
     }
   }
 
-  /// Returns all waiting buffers to the system.
-  package func trim() { lock.withLock { releaseFreeBlocks() } }
+  /// From this size on a buffer is mapped by itself. In malloc's heap, among small objects that
+  /// stay, what was given back left gaps that no other size fitted: a run grew by 200 MB.
+  private static let leastMapped = 128 << 10
+  private static let hugePage = 2 << 20
 
-  private func releaseFreeBlocks() {
-    for block in freeLists.values.joined() { free(block.pointer) }
-    freeLists.removeAll(keepingCapacity: true)
-    state.free = 0
-  }
-
-  private static func allocate(_ capacity: Int) -> Block {
-    let hugePage = 2 << 20
-    let alignment = capacity >= hugePage ? hugePage : 64
+  private static func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, alignment, capacity)
-    guard status == 0, let pointer else {
+    if capacity >= leastMapped {
+      let bytes = mappedBytes(capacity)
+      let alignment = capacity >= hugePage ? hugePage : 0
+      let start = mmap(
+        nil, bytes + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      if let start, start != MAP_FAILED {
+        pointer = alignment == 0 ? start : aligned(start, bytes: bytes, to: alignment)
+        if alignment > 0 { madvise(pointer, bytes, 14 /* MADV_HUGEPAGE */) }
+      }
+    } else {
+      posix_memalign(&pointer, 64, capacity)
+    }
+    guard let pointer else {
       // Swift has no way to throw out of every tensor expression; memory is predicted beforehand.
       preconditionFailure("out of memory: \(capacity) bytes more are not to be had")
     }
-    if capacity >= hugePage { madvise(pointer, capacity, 14 /* MADV_HUGEPAGE */) }
-    return Block(pointer: pointer, capacity: capacity)
+    return pointer
   }
+
+  /// Cuts a mapping of `bytes + alignment` to an aligned one of `bytes`.
+  private static func aligned(
+    _ start: UnsafeMutableRawPointer, bytes: Int, to alignment: Int
+  ) -> UnsafeMutableRawPointer {
+    let first = start.alignedUp(toMultipleOf: alignment)
+    let (before, after) = (first - start, alignment - (first - start))
+    if before > 0 { munmap(start, before) }
+    if after > 0 { munmap(first + bytes, after) }
+    return first
+  }
+
+  private static func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
+    if capacity >= leastMapped {
+      munmap(pointer, mappedBytes(capacity))
+    } else {
+      free(pointer)
+    }
+  }
+
+  /// Whole pages.
+  private static func mappedBytes(_ capacity: Int) -> Int { (capacity + 4095) & ~4095 }
 }

@@ -18,7 +18,7 @@ struct MemoryPlanTests {
   }
 
   private func plan(_ weights: BaseWeights, _ again: Recomputation, tokens: Int) throws -> Int {
-    MemoryPlan(try model(), weights: weights, recomputation: again, passTokens: tokens).total
+    MemorySizes(try model(), passTokens: tokens).plan(weights, again).total
   }
 
   @Test func whatIsComputedTwiceIsNotKept() throws {

@@ -9,7 +9,13 @@ package import LoRATensor
 /// The normaliser is the number of supervised tokens of the whole optimizer step, so that the loss
 /// and its gradient do not depend on how the step is cut into passes.
 package func languageModelLoss(_ model: Llama, _ pass: Pass, normalizer: Int) -> HeadLoss {
-  let hidden = model.hiddenStates(pass.tokens, packing: pass.packing, rows: pass.rows)
+  // Their number is rounded up, by rows that are then left out: each new number would bring kernels
+  // for all products of the last layer (see Pass).
+  let count = pass.rows.count
+  let surplus = [Int](repeating: pass.rows.last ?? 0, count: (16 - count % 16) % 16)
+  var hidden = model.hiddenStates(
+    pass.tokens, packing: pass.packing, rows: pass.rows + surplus)
+  if !surplus.isEmpty { hidden = gatherRows(hidden, Array(0..<count)) }
   return DropoutContext.picking(pass.rows) {
     headLoss(model, hidden, targets: pass.targets, scale: 1 / Float(max(normalizer, 1)))
   }

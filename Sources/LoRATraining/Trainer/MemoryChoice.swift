@@ -35,11 +35,9 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
     _ model: Llama, passTokens: Int, budget: Int?, weights: BaseWeights?, rank: Int? = nil
   ) throws {
     let limit = budget ?? Int(Double(ProcessInfo.processInfo.physicalMemory) * 0.85)
+    let sizes = MemorySizes(model, passTokens: passTokens, rank: rank)
     let ways = Self.ladder.filter { weights == nil || $0.0 == weights }.map { place, again in
-      (
-        place, again,
-        MemoryPlan(model, weights: place, recomputation: again, passTokens: passTokens, rank: rank)
-      )
+      (place, again, sizes.plan(place, again))
     }
     guard let (place, again, plan) = ways.first(where: { $0.2.total <= limit }) else {
       let least = ways.map(\.2.total).min() ?? 0

@@ -14,31 +14,46 @@ package struct MemoryPlan: Sendable {
   package let activations: Int
   /// Buffers of the operation under way: the logits of a block of rows, or a layer's gradients.
   package let work: Int
-  /// The program, its libraries, the tokenizer, and the kernels that oneDNN compiles.
+  /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles, and what the pool
+  /// of buffers holds for passes of other lengths.
   package let program: Int
 
   package var total: Int { base + adapter + activations + work + program }
 
-  /// The plan of a run.
-  ///
+  fileprivate init(base: Int, adapter: Int, activations: Int, work: Int) {
+    self.base = base
+    self.adapter = adapter
+    self.activations = activations
+    self.work = work
+    program = 120 << 20 + (base + adapter + activations + work) / 32
+  }
+}
+
+/// The sizes that plans are made from: the model is walked once for all of them.
+package struct MemorySizes: Sendable {
+  private let tokens: Int
+  private let layerCount: Int
+  private let linear: (now: Int, resident: Int)
+  private let largestConverted: Int
+  private let adapter: Int
+  // Of a layer and a token: the residual stream, the MLP's share, and all of it.
+  private let residual: Int
+  private let mlp: Int
+  private let layer: Int
+  private let work: Int
+
   /// - Parameters:
   ///   - model: with its adapter.
-  ///   - weights: where its linear weights will be.
-  ///   - recomputation: what is computed twice instead of being kept.
   ///   - passTokens: the tokens of the largest pass.
   ///   - rank: of pairs that all layers will have, where the adapter is not there yet.
-  package init(
-    _ model: Llama, weights: BaseWeights, recomputation: Recomputation, passTokens: Int,
-    rank: Int? = nil
-  ) {
+  package init(_ model: Llama, passTokens: Int, rank: Int? = nil) {
     let sizes = model.configuration
     let element = model.computeType.byteCount(of: 1)
-    let tokens = (passTokens + 31) / 32 * 32
+    tokens = (passTokens + 31) / 32 * 32
+    layerCount = sizes.layerCount
+    linear = model.linearWeightBytes
+    largestConverted = model.largestConvertedWeight
     let trained = model.trainableParameters
-    let linear = model.linearWeightBytes
-    let isMapped = weights == .mapped
-    // An embedding's table stays in the file: of it only the rows of the data's tokens are touched.
-    base = isMapped ? linear.now : linear.resident
     let layers = model.namedModules.compactMap { $0.child.module as? Linear }
     let expected = rank.map { r in layers.reduce(0) { $0 + r * ($1.inFeatures + $1.outFeatures) } }
     adapter = (expected ?? trained.reduce(0) { $0 + $1.parameter.value.count }) * 4 * 4
@@ -51,29 +66,35 @@ package struct MemoryPlan: Sendable {
       .reduce(0) { $0 + $1.parameter.value.shape[0] } / max(sizes.layerCount, 1)
     // Bytes per token: the residual stream twice, q, k, v and the attention's output, its log-sums,
     // gate and up, the norms' statistics, and the low-rank paths' P.
-    let residual = 4 * sizes.hiddenSize
+    residual = 4 * sizes.hiddenSize
     let attention = residual + element * (2 * q + 2 * kv) + 4 * sizes.headCount + 4
-    let mlp = residual + 2 * element * sizes.intermediateSize + 4
-    let layer = attention + mlp + element * ranks
-    let kept =
-      switch recomputation {
-      case .nothing: sizes.layerCount * layer
-      case .mlp: sizes.layerCount * (layer - mlp + residual) + mlp
-      case .layers: sizes.layerCount * residual + layer
-      }
-    activations = tokens * kept
-
-    let head = MemoryPlan.headBlock(sizes, element: element)
+    mlp = residual + 2 * element * sizes.intermediateSize + 4
+    layer = attention + mlp + element * ranks
+    // The logits of a block of rows and, where they are of another type, their gradient.
+    let head = headRowBlock * sizes.vocabularySize * (4 + (element == 4 ? 0 : element))
     let backward =
       tokens * (4 * element * sizes.intermediateSize + 4 * residual)
       + tokens * kv * 4 * 4
-    work = max(head, backward) + (isMapped ? model.largestConvertedWeight : 0)
-    program = 120 << 20
+    work = max(head, backward)
   }
 
-  /// The logits of a block of rows and, where they are of another type, their gradient.
-  private static func headBlock(_ sizes: ModelConfiguration, element: Int) -> Int {
-    headRowBlock * sizes.vocabularySize * (4 + (element == 4 ? 0 : element))
+  /// The plan of a run.
+  ///
+  /// - Parameters:
+  ///   - weights: where the linear weights will be. An embedding's table stays in the file: of it
+  ///     only the rows of the data's tokens are touched.
+  ///   - recomputation: what is computed twice instead of being kept.
+  package func plan(_ weights: BaseWeights, _ recomputation: Recomputation) -> MemoryPlan {
+    let kept =
+      switch recomputation {
+      case .nothing: layerCount * layer
+      case .mlp: layerCount * (layer - mlp + residual) + mlp
+      case .layers: layerCount * residual + layer
+      }
+    let isMapped = weights == .mapped
+    return MemoryPlan(
+      base: isMapped ? linear.now : linear.resident, adapter: adapter, activations: tokens * kept,
+      work: work + (isMapped ? largestConverted : 0))
   }
 }
 
