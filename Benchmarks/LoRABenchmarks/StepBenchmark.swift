@@ -55,8 +55,7 @@ struct StepBenchmark: ParsableCommand {
       (0..<source.rows).map { (step * source.rows + $0) % examples.count }
     }
     let passTokens = largestPass(batches.map { batch in batch.map { examples[$0].tokens.count } })
-    let plan = MemoryPlan(
-      network, weights: weights, recomputation: recomputation, passTokens: passTokens)
+    let plan = MemorySizes(network, passTokens: passTokens).plan(weights, recomputation)
     let trainer = try Trainer(network, examples: examples, options: options)
 
     var result = Result(rows: source.rows, type: network.computeType.name)

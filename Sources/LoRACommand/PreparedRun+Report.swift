@@ -26,7 +26,10 @@ extension PreparedRun {
         "row length",
         "median \(report.lengths.median), longest \(report.lengths.longest) tokens"
       ),
-      ("rank, alpha", "\(adapter.rank), \(adapter.alpha ?? Float(adapter.rank))"),
+      (
+        "rank, alpha",
+        "\(adapter.rank), " + String(format: "%g", adapter.alpha ?? Float(adapter.rank))
+      ),
       (
         "adapted layers",
         "\(summary.modulePaths.count), \(Console.count(summary.trainableParameterCount)) parameters"

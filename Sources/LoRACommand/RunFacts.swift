@@ -55,12 +55,24 @@ struct RunFacts {
     ]
   }
 
-  /// What is not as it was when an earlier run recorded its facts: the adapter may differ from its.
+  /// What is not as it was when an earlier run recorded its facts.
   func differences(from earlier: [String: String]) -> [String] {
-    all.compactMap { fact in
+    Self.differences(deciding, from: earlier, "will not be the same")
+      + environmentDifferences(from: earlier)
+  }
+
+  /// What the run is made with, and not of, that is not as it was: versions, instructions, threads.
+  func environmentDifferences(from earlier: [String: String]) -> [String] {
+    Self.differences(informative, from: earlier, "may differ in its last bits")
+  }
+
+  private static func differences(
+    _ facts: [(key: String, value: String)], from earlier: [String: String], _ effect: String
+  ) -> [String] {
+    facts.compactMap { fact in
       guard let before = earlier[fact.key], before != fact.value else { return nil }
       return "\(fact.key) was \(before) in the recorded run and is \(fact.value): "
-        + "the adapter will not be the same"
+        + "the adapter \(effect)"
     }
   }
 }

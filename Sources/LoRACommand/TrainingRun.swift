@@ -33,7 +33,11 @@ final class TrainingRun {
     let prepared = try PreparedRun(configuration, adapter: checkpoint)
     try prepared.checkAnswersCanBeScored()
     let record = try prepared.facts()
-    for warning in record.differences(from: earlier) { Console.warn(warning) }
+    // A resumed run that is made of something else is refused below.
+    let differences =
+      isResumed
+      ? record.environmentDifferences(from: recordedInFolder) : record.differences(from: earlier)
+    for warning in differences { Console.warn(warning) }
     let trainer = prepared.trainer
     if let checkpoint {
       let note = try trainer.restoreState(
@@ -51,6 +55,14 @@ final class TrainingRun {
     try AtomicFile.write(
       configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
     try train(prepared, record)
+  }
+
+  /// What the run that is resumed recorded.
+  private var recordedInFolder: [String: String] {
+    let path = folder.file("config.resolved.yaml")
+    var settings = RunConfiguration()
+    return (try? settings.apply(yaml: String(contentsOfFile: path, encoding: .utf8), file: path))
+      ?? [:]
   }
 
   /// The newest checkpoint; nil where a run was ended before its first, which is then begun again.
@@ -85,7 +97,7 @@ final class TrainingRun {
         progress.clear()
         Console.say("step \(report.step)/\(total)  \(report.line)")
       }
-      progress.show(report.step, report.line + "  \(Int(residentMegabytes())) MB")
+      progress.show(report.step, report.liveLine + "  \(Int(residentMegabytes())) MB")
       if let warning = course.add(report) {
         progress.clear()
         Console.warn(warning)
@@ -213,6 +225,12 @@ final class TrainingRun {
 }
 
 extension StepReport {
+  /// Few enough figures for a progress bar beside them in 80 columns.
+  fileprivate var liveLine: String {
+    "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "
+      + "\(Console.fixed(tokensPerSecond, 0)) tok/s"
+  }
+
   /// The figures for people.
   fileprivate var line: String {
     "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "

@@ -7,7 +7,7 @@ import Foundation
 ///
 /// A training step allocates the same sizes in the same order again and again; taking them from
 /// free lists spares the page faults that a fresh mapping of some megabytes costs each time. Passes
-/// of other lengths need other sizes: then the next larger buffer serves, and what no longer fits
+/// of other lengths need other sizes: then a somewhat larger buffer serves, and what no longer fits
 /// is given back before the pool grows.
 ///
 /// Invariant for `Sendable`: all state is touched under `lock`.
@@ -38,7 +38,7 @@ package final class BufferPool: @unchecked Sendable {
 
   /// What the pool may hold when so much was in use at once: slack for size classes and for sizes
   /// that come and go.
-  package static func limit(peakLive: Int) -> Int { peakLive + peakLive / 16 + 8 << 20 }
+  static func limit(peakLive: Int) -> Int { peakLive + peakLive / 8 + 8 << 20 }
 
   /// The size class of a request: the next multiple of 1/8 of the power of two below it.
   static func sizeClass(_ byteCount: Int) -> Int {
@@ -59,7 +59,8 @@ package final class BufferPool: @unchecked Sendable {
       if let pointer = freeLists[capacity]?.popLast() { return block(pointer, capacity) }
       let limit = Self.limit(peakLive: state.peakLive)
       if state.held + capacity > limit {
-        if let larger = waiting.filter({ $0 > capacity }).min(),
+        // A much larger one would be missing where it is needed, and the pool would grow for it.
+        if let larger = waiting.filter({ $0 > capacity && $0 <= capacity / 2 * 3 }).min(),
           let pointer = freeLists[larger]?.popLast()
         {
           return block(pointer, larger)

@@ -65,7 +65,8 @@ struct AnswerTests {
     let trained = try LoraProcess.run(["train", "--output", folder.file("out")] + arguments)
     #expect(trained.exitCode == 0, "\(trained.errors)")
     func number(_ match: Substring?) throws -> Double {
-      try #require(Double(String(try #require(match))))
+      let digits = try #require(match)
+      return try #require(Double(String(digits)))
     }
     let planned = try number(trained.output.firstMatch(of: /memory: (\d+) MB planned/)?.1)
     let measured = try number(trained.output.firstMatch(of: /peak memory (\d+) MB/)?.1)

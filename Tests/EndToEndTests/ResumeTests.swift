@@ -67,6 +67,31 @@ struct ResumeTests {
     #expect(again.exitCode == 0 && again.output.contains("the run is complete: nothing to resume"))
   }
 
+  /// The bytes do not depend on the number of threads, nor does a run that goes on with another; that
+  /// it does is said.
+  @Test func otherThreadsGiveTheSameBytes() throws {
+    let more = ["--max-steps", "4"]
+    func train(_ output: String, _ threads: String, _ more: [String]) throws -> LoraResult {
+      var arguments = arguments(output, ["--threads", threads] + more)
+      let epochs = try #require(arguments.firstIndex(of: "--epochs"))
+      arguments.removeSubrange(epochs...epochs + 1)
+      return try LoraProcess.run(arguments)
+    }
+    #expect(try train("one", "1", more).exitCode == 0)
+    #expect(try train("two", "2", more).exitCode == 0)
+    let config = try String(decoding: bytes("two/config.resolved.yaml"), as: UTF8.self)
+    #expect(config.contains("threads: 2"))
+    let whole = try bytes("one/adapter_model.safetensors")
+    #expect(try bytes("two/adapter_model.safetensors") == whole)
+    for name in ["adapter_model.safetensors", "adapter_config.json", "checkpoints/step-4"] {
+      try FileManager.default.removeItem(atPath: folder.file("two/" + name))
+    }
+    let resumed = try train("two", "1", more + ["--resume"])
+    #expect(resumed.exitCode == 0 && resumed.output.contains("resuming from step 3"))
+    #expect(resumed.errors.contains("warning: threads was 2 in the recorded run and is 1"))
+    #expect(try bytes("two/adapter_model.safetensors") == whole)
+  }
+
   @Test func whatCannotBeResumed() throws {
     // Nothing to resume from yet: the run was ended before its first checkpoint, so it begins.
     let none = try LoraProcess.run(arguments("none", ["--resume"]))

@@ -57,12 +57,15 @@ package struct Pass: Sendable {
 /// First fit decreasing needs at most 11/9 of the fewest passes possible (Johnson 1973). Equal
 /// lengths keep their order, so the same examples give the same passes.
 package func passes(_ examples: [Example], tokenBudget: Int) -> [Pass] {
-  let order = examples.indices.sorted {
-    (examples[$1].tokens.count, $0) < (examples[$0].tokens.count, $1)
-  }
+  packs(examples.map(\.tokens.count), tokenBudget: tokenBudget).map { Pass(examples, $0) }
+}
+
+/// The places of the examples of each pass, for examples of these lengths.
+func packs(_ lengths: [Int], tokenBudget: Int) -> [[Int]] {
+  let order = lengths.indices.sorted { (lengths[$1], $0) < (lengths[$0], $1) }
   var groups: [(examples: [Int], tokens: Int)] = []
   for index in order {
-    let count = examples[index].tokens.count
+    let count = lengths[index]
     if let place = groups.firstIndex(where: { $0.tokens + count <= tokenBudget }) {
       groups[place].examples.append(index)
       groups[place].tokens += count
@@ -70,7 +73,7 @@ package func passes(_ examples: [Example], tokenBudget: Int) -> [Pass] {
       groups.append(([index], count))
     }
   }
-  return groups.map { Pass(examples, $0.examples) }
+  return groups.map(\.examples)
 }
 
 /// The batches of an epoch, as places in the data set; the last may be short.

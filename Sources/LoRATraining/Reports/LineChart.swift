@@ -60,9 +60,11 @@ package struct LineChart {
           + "text-anchor=\"end\">\(Self.label(tick))</text>")
     }
     for tick in Self.ticks(lowX, highX) where tick == tick.rounded() {
+      // The last one may stand at the edge, where half of it would be cut off.
+      let anchor = x(tick) > width - 24 ? "end" : "middle"
       parts.append(
         "<text class=\"tick\" x=\"\(Self.short(x(tick)))\" y=\"\(Self.short(height - 10))\" "
-          + "text-anchor=\"middle\">\(Self.label(tick))</text>")
+          + "text-anchor=\"\(anchor)\">\(Self.label(tick))</text>")
     }
     for (index, line) in series.enumerated() {
       let points = line.points.map { "\(Self.short(x($0.x))),\(Self.short(y($0.y)))" }

@@ -14,19 +14,14 @@ package struct MemoryPlan: Sendable {
   package let activations: Int
   /// Buffers of the operation under way: the logits of a block of rows, or a layer's gradients.
   package let work: Int
-  /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles, and what the pool
-  /// of buffers holds for passes of other lengths.
-  package let program: Int
+  /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles.
+  package let program = 120 << 20
 
-  package var total: Int { base + adapter + activations + work + program }
+  /// What the pool of buffers holds for passes of other lengths: from a thirty-second of all, where
+  /// passes are all alike, to an eighth.
+  package var slack: Int { (base + adapter + activations + work) / 16 }
 
-  fileprivate init(base: Int, adapter: Int, activations: Int, work: Int) {
-    self.base = base
-    self.adapter = adapter
-    self.activations = activations
-    self.work = work
-    program = 120 << 20 + (base + adapter + activations + work) / 32
-  }
+  package var total: Int { base + adapter + activations + work + program + slack }
 }
 
 /// The sizes that plans are made from: the model is walked once for all of them.
@@ -99,11 +94,23 @@ package struct MemorySizes: Sendable {
 }
 
 extension Dataset {
-  /// The tokens of the largest pass that a run can make of the rows: a pass holds rows up to the
-  /// budget, or one row that is longer.
+  /// The tokens of the largest pass of a run: its steps are packed as the trainer will.
   package func largestPass(of options: TrainingOptions) -> Int {
-    let lengths = examples.map(\.tokens.count).sorted(by: >)
-    let batch = lengths.prefix(options.batchSize).reduce(0, +)
-    return max(lengths.first ?? 0, min(options.tokenBudget, batch))
+    let lengths = examples.map(\.tokens.count)
+    let perEpoch = max((lengths.count + options.batchSize - 1) / options.batchSize, 1)
+    let steps = options.maxSteps ?? options.epochs * perEpoch
+    var largest = 0
+    for first in stride(from: 0, to: steps, by: perEpoch) {
+      let order = dataOrder(
+        count: lengths.count, batchSize: options.batchSize, epoch: first / perEpoch,
+        seed: options.shuffle ? options.seed : nil)
+      for batch in order.prefix(steps - first) {
+        let batch = batch.map { lengths[$0] }
+        for pack in packs(batch, tokenBudget: options.tokenBudget) {
+          largest = max(largest, pack.reduce(0) { $0 + batch[$1] })
+        }
+      }
+    }
+    return largest
   }
 }
