@@ -13,7 +13,6 @@ Both sides' logits must agree within 1e-4 in float32, and the adapter must chang
 import argparse
 import copy
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
+
+from listening import heard_while
 
 TOLERANCE = 1e-4
 LEAST_EFFECT = 1e-2
@@ -147,15 +148,6 @@ MATRIX = {
 }
 
 
-class Listener(logging.Handler):
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
 def make_base(name, folder):
     torch.manual_seed(sum(map(ord, name)))
     model = LlamaForCausalLM(
@@ -174,20 +166,6 @@ def make_base(name, folder):
 def logits(model):
     with torch.no_grad():
         return model(torch.tensor([TOKENS]), use_cache=False).logits[0]
-
-
-def heard_while(action):
-    """→ the result of the action and the warnings on the way."""
-    listener = Listener()
-    logging.getLogger("peft").addHandler(listener)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            result = action()
-    finally:
-        logging.getLogger("peft").removeHandler(listener)
-    about = [w for w in caught if not issubclass(w.category, (FutureWarning, DeprecationWarning))]
-    return result, [str(w.message) for w in about] + listener.lines
 
 
 def moves_base(options):

@@ -16,17 +16,16 @@ Exits 0 if all of it holds, else 1.
 
 import argparse
 import json
-import logging
 import math
 import subprocess
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Scripts" / "fixtures"))
 import demo_model  # noqa: E402
+from listening import heard_while  # noqa: E402
 
 TOLERANCE = 1e-3
 LEAST_EFFECT = 0.05  # what an adapter must change somewhere for its comparison to say anything
@@ -105,34 +104,12 @@ def check_loss(rows):
             raise Failure(f"lora score: loss {row['loss']}, but the mean over its supervised tokens is {mean}")
 
 
-class Listener(logging.Handler):
-    """Collects what peft logs as a warning or worse."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
 def load_adapter(base, directory):
     """→ PEFT model on the base, which unload() gives back; any warning on the way is a failure."""
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    listener = Listener()
-    logging.getLogger("peft").addHandler(listener)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model = PeftModel.from_pretrained(base, directory).eval()
-    finally:
-        logging.getLogger("peft").removeHandler(listener)
-    # transformers deprecates its own calls with FutureWarning and DeprecationWarning: not about the adapter.
-    heard = [
-        str(w.message) for w in caught if not issubclass(w.category, (FutureWarning, DeprecationWarning))
-    ] + listener.lines
+    model, heard = heard_while(lambda: PeftModel.from_pretrained(base, directory).eval())
     if heard:
         raise Failure("PEFT warned while loading:\n  " + "\n  ".join(heard))
     written = load_file(Path(directory) / "adapter_model.safetensors")
