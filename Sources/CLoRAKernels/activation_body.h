@@ -129,6 +129,16 @@ static float NAME(cross_entropy_row)(
   return log_probability;
 }
 
+// One row of a part of the logits: d = weight·(e^{x - lse} - [j = target]); the target may lie outside.
+static void NAME(logit_gradient_row)(
+    const float *restrict logits, int32_t target, float lse, float weight, ACT *restrict d, size_t n) {
+  for (size_t j = 0; j < n; ++j) d[j] = ST(weight * fast_exp(logits[j] - lse));
+  // The target's share is p - 1, formed from the f32 value and rounded once.
+  if (target >= 0 && (size_t)target < n) {
+    d[target] = ST(weight * (expf(logits[target] - lse) - 1.0f));
+  }
+}
+
 // Attention weights of one query row, in place and as ACT: p = e^{scale·s - lse} on the `visible`
 // first columns, 0 on the rest up to n; s is used up. Returns lse = log Σ e^{scale·s}.
 static float NAME(softmax_row)(float *s, ACT *p, float scale, size_t visible, size_t n) {

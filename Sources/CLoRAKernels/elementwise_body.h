@@ -122,6 +122,19 @@ static void softmax(const float *x, float *y, size_t n, int logarithm) {
   for (size_t i = 0; i < n; ++i) y[i] = logarithm ? x[i] - lse : fast_exp(x[i] - lse);
 }
 
+// The online softmax's sums: what was summed is scaled to the new maximum.
+static void exponential_sum(const float *x, size_t n, float *max, float *sum) {
+  float part_max = row_max(x, n), before = *max, part = 0;
+  float after = part_max > before ? part_max : before;
+  {
+#pragma clang fp reassociate(on) contract(fast)
+    for (size_t i = 0; i < n; ++i) part += fast_exp(x[i] - after);
+  }
+  // Exactly 0 for the first part, whose `before` is -∞.
+  *sum = (after > before ? *sum * expf(before - after) : *sum) + part;
+  *max = after;
+}
+
 // softmax: dx += y·(dy - Σ dy·y); log softmax: dx += dy - e^y·Σ dy.
 static void softmax_backward(const float *y, const float *dy, float *dx, size_t n, int logarithm) {
   float total = 0;

@@ -21,7 +21,7 @@ typedef const dnnl_memory_desc_t *lk_const_memory_desc;
 
 typedef struct {
   int64_t m, n, k, lda, ldb, ldc;
-  int32_t transpose_a, transpose_b, ab_type, c_type, accumulate, padding;
+  int32_t transpose_a, transpose_b, ab_type, c_type, accumulate, b_packed;
 } product_key;
 
 typedef struct product {
@@ -29,6 +29,7 @@ typedef struct product {
   dnnl_primitive_t primitive;  // NULL: this processor has no such product
   lk_memory_desc a, b, c, scratchpad;
   size_t scratchpad_bytes;
+  int is_fast;  // by the library's kernels for matrix units, not its reference
   struct product *next;
 } product;
 
@@ -66,6 +67,18 @@ static lk_memory_desc matrix_desc(
   return desc;
 }
 
+// B as lk_pack writes it.
+static lk_memory_desc packed_desc(int64_t rows, int64_t columns) {
+  dnnl_dims_t dims = {rows, columns};
+  lk_memory_desc desc;
+#if DNNL_VERSION_MAJOR >= 3
+  check(dnnl_memory_desc_create_with_tag(&desc, 2, dims, dnnl_bf16, dnnl_BA16a64b2a), "memory desc");
+#else
+  check(dnnl_memory_desc_init_by_tag(&desc, 2, dims, dnnl_bf16, dnnl_BA16a64b2a), "memory desc");
+#endif
+  return desc;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 static lk_const_memory_desc reference(const lk_memory_desc *desc) { return *desc; }
 #else
@@ -75,7 +88,8 @@ static lk_const_memory_desc reference(const lk_memory_desc *desc) { return desc;
 static void make_primitive(product *p) {
   const product_key *key = &p->key;
   p->a = matrix_desc(key->m, key->k, key->lda, key->transpose_a, key->ab_type);
-  p->b = matrix_desc(key->k, key->n, key->ldb, key->transpose_b, key->ab_type);
+  p->b = key->b_packed ? packed_desc(key->k, key->n)
+                       : matrix_desc(key->k, key->n, key->ldb, key->transpose_b, key->ab_type);
   p->c = matrix_desc(key->m, key->n, key->ldc, 0, key->c_type);
 
   dnnl_primitive_attr_t attributes;
@@ -108,6 +122,9 @@ static void make_primitive(product *p) {
   if (status == dnnl_unimplemented) return;
   check(status, "matmul");
   check(dnnl_primitive_create(&p->primitive, desc), "primitive");
+  const char *name = "";
+  dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
+  p->is_fast = strncmp(name, "brg", 3) == 0;
   lk_const_memory_desc pad = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
 #if DNNL_VERSION_MAJOR >= 3
   check(dnnl_memory_desc_clone(&p->scratchpad, pad), "scratchpad");
@@ -299,7 +316,29 @@ void lk_gemm(const lk_gemm_arguments *g) {
   key.ab_type = g->ab_type;
   key.c_type = g->c_type;
   key.accumulate = g->accumulate;
+  if (g->b_packed) {
+    key.b_packed = 1;
+    key.ldb = key.transpose_b = 0;
+  }
   if (!execute(&key, g->a, g->b, g->c)) gemm_by_widening(&key, g->a, g->b, g->c);
+}
+
+int lk_multiplies_packed(void) {
+  static int answer = -1;  // every thread finds the same, so a race is harmless
+  int known = __atomic_load_n(&answer, __ATOMIC_ACQUIRE);
+  if (known >= 0) return known;
+  product_key key;
+  memset(&key, 0, sizeof key);
+  key.m = key.n = key.k = key.lda = key.ldc = 64;
+  key.ab_type = LK_BF16;
+  key.c_type = LK_BF16;
+  key.b_packed = 1;
+  int owned = 0;
+  product *p = find_product(&key, &owned);
+  known = p->primitive != NULL && p->is_fast;
+  if (owned) discard(p);
+  __atomic_store_n(&answer, known, __ATOMIC_RELEASE);
+  return known;
 }
 
 const char *lk_onednn_version(void) {

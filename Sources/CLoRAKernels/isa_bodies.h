@@ -10,6 +10,7 @@
 #include "float_types_body.h"
 #include "math_body.h"
 #include "convert_body.h"
+#include "pack_body.h"
 #include "elementwise_body.h"
 #define LK_ROW_PRODUCT static void row_product
 #include "quantized_product_body.h"
@@ -43,11 +44,14 @@ const lk_table LK_TABLE = {
     .binary = binary,
     .axpy = axpy,
     .sum = sum,
+    .exponential_sum = exponential_sum,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .adamw = adamw,
     .random_fill = random_fill,
     .row_product = row_product,
+    .pack_transposed = pack_transposed,
+    .pack_straight = pack_straight,
     .f32 = ACTIVATION_KERNELS(f32),
     .bf16 = ACTIVATION_KERNELS(bf16),
 };

@@ -1,6 +1,7 @@
 // Kernels for processors with AVX-512 F, BW, CD, DQ and VL (x86-64-v4). Tuned for Zen 4 because the
 // compiler's generic tuning keeps to 256-bit registers, a precaution for the first Xeons of the kind.
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -22,6 +22,8 @@ typedef struct {
       size_t begin, size_t end, size_t n);
   float (*cross_entropy_row)(
       const float *logits, int32_t target, float weight, void *d, size_t n);
+  void (*logit_gradient_row)(
+      const float *logits, int32_t target, float lse, float weight, void *d, size_t n);
   float (*softmax_row)(float *s, void *p, float scale, size_t visible, size_t n);
   void (*softmax_row_backward)(
       const float *s, const float *dp, float lse, float delta, float scale, void *p, void *ds,
@@ -36,7 +38,8 @@ typedef struct {
 #define ACTIVATION_KERNELS(T)                                                        \
   {(void *)rms_norm_##T,    (void *)gated_##T,       (void *)gated_backward_##T,     \
    (void *)rope_##T,        (void *)add_bias_##T,    (void *)column_sums_##T,        \
-   (void *)dropout_##T,     (void *)cross_entropy_row_##T, (void *)softmax_row_##T,  \
+   (void *)dropout_##T,     (void *)cross_entropy_row_##T, \
+   (void *)logit_gradient_row_##T, (void *)softmax_row_##T,                          \
    (void *)softmax_row_backward_##T, (void *)dot_##T, (void *)attend_one_##T}
 // Bytes of `count` elements; for the block types `count` is a multiple of 32.
 static inline size_t lk_bytes_of(lk_dtype type, size_t count) {
@@ -92,6 +95,8 @@ typedef struct {
   void (*binary)(int op, const float *a, const float *b, int b_is_scalar, float *c, size_t n);
   void (*axpy)(float alpha, const float *x, float *y, size_t n);
   double (*sum)(const float *x, size_t n, int squared);
+  // Goes on with a row's maximum and its sum of e^{x - max}.
+  void (*exponential_sum)(const float *x, size_t n, float *max, float *sum);
   void (*softmax)(const float *x, float *y, size_t n, int logarithm);
   void (*softmax_backward)(const float *y, const float *dy, float *dx, size_t n, int logarithm);
   void (*adamw)(float *w, const float *g, float *m, float *v, const lk_adamw_options *o, size_t n);
@@ -100,6 +105,9 @@ typedef struct {
       size_t end);
   // The outputs [begin, end) of all rows.
   void (*row_product)(const lk_row_product *p, size_t begin, size_t end);
+  // Groups of sixteen rows of W, or pairs of them, [begin, end); scratch for 16 (or 2) rows.
+  void (*pack_transposed)(const lk_packing *p, uint16_t *scratch, size_t begin, size_t end);
+  void (*pack_straight)(const lk_packing *p, uint16_t *scratch, size_t begin, size_t end);
   lk_activation_table f32, bf16;
 } lk_table;
 

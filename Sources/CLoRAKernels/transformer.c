@@ -141,3 +141,36 @@ void lk_cross_entropy(
       .out = d, .n = n};
   lk_parallel_for(rows, 1, cross_entropy_rows, &j);
 }
+
+static void logit_sum_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  for (size_t i = begin; i < end; ++i) {
+    const float *row = j->x + i * j->n;
+    lk_kernels()->exponential_sum(row, j->n, j->stats + i, j->dx + i);
+    const int32_t target = j->indices[i];
+    if (target >= 0 && (size_t)target < j->n) j->dw[i] = row[target];
+  }
+}
+void lk_logit_sums(
+    const float *logits, const int32_t *targets, float *max, float *sum, float *target_logit,
+    size_t rows, size_t n) {
+  job j = {.x = logits, .indices = targets, .stats = max, .dx = sum, .dw = target_logit, .n = n};
+  lk_parallel_for(rows, row_grain(n), logit_sum_rows, &j);
+}
+
+static void logit_gradient_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  for (size_t i = begin; i < end; ++i) {
+    lk_activations(j->type)->logit_gradient_row(
+        j->x + i * j->n, j->indices[i], j->rstd[i], j->scalar,
+        j->out + i * j->n * lk_element_size(j->type), j->n);
+  }
+}
+void lk_logit_gradient(
+    lk_dtype type, const float *logits, const int32_t *targets, const float *lse, float weight,
+    void *d, size_t rows, size_t n) {
+  job j = {
+      .type = type, .x = logits, .indices = targets, .rstd = lse, .scalar = weight, .out = d,
+      .n = n};
+  lk_parallel_for(rows, row_grain(n), logit_gradient_rows, &j);
+}

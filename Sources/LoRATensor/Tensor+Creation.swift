@@ -75,6 +75,18 @@ extension Tensor {
     pointer.copyMemory(from: other.pointer, byteCount: dtype.byteCount(of: count))
   }
 
+  /// Overwrites the columns from `column` on with those of `other`, row by row; for buffers that no
+  /// tape has seen.
+  func copyColumns(of other: Tensor, at column: Int) {
+    let (width, from) = (shape.lastDimension, other.shape.lastDimension)
+    precondition(
+      other.shape.rows == shape.rows && other.dtype == dtype && column + from <= width,
+      "copyColumns: \(other.shape) into \(shape) at column \(column)")
+    lk_copy_rows(
+      other.pointer, dtype.byteCount(of: from), pointer + dtype.byteCount(of: column),
+      dtype.byteCount(of: width), dtype.byteCount(of: from), shape.rows)
+  }
+
   /// A copy that shares nothing.
   package func copied() -> Tensor {
     let result = Tensor(uninitialized: shape, dtype: dtype)

@@ -39,22 +39,44 @@ int lk_get_threads(void);
 // block length.
 void lk_convert(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
 
+// Copies `rows` rows of `bytes` bytes; the strides are in bytes too.
+void lk_copy_rows(
+    const void *src, size_t src_stride, void *dst, size_t dst_stride, size_t bytes, size_t rows);
+
 // --- Matrix products -------------------------------------------------------------------------
 
 // C (m, n) = op(A) (m, k) · op(B) (k, n), plus what C held if `accumulate`. Row-major; lda, ldb and
 // ldc are the distances between stored rows in elements. A and B are both LK_F32 or both LK_BF16, C
-// is LK_F32 or, with bf16 inputs, also LK_BF16; sums run in f32. k = 0 is not allowed.
+// is LK_F32 or, with bf16 inputs, also LK_BF16; sums run in f32. k = 0 is not allowed. With b_packed
+// B is what lk_pack wrote (bf16; ldb and transpose_b mean nothing).
 typedef struct {
   int64_t m, n, k;
   const void *a, *b;
   void *c;
   int64_t lda, ldb, ldc;
   lk_dtype ab_type, c_type;
-  int transpose_a, transpose_b, accumulate;
+  int transpose_a, transpose_b, accumulate, b_packed;
 } lk_gemm_arguments;
 
 // Runs on all threads, or on the caller's alone inside a parallel loop.
 void lk_gemm(const lk_gemm_arguments *arguments);
+
+// A stored weight W [rows, columns] of any type as a product's B, bf16, in the order of oneDNN's
+// kernels: B = W (k = rows, n = columns), or with `transpose` B = [W | beside]ᵀ (k = columns +
+// beside_columns, n = rows). Spares the copy that the library makes of a plain B for each product.
+typedef struct {
+  lk_dtype type;
+  const void *weight;      // columns is a multiple of the type's block length
+  size_t rows, columns;
+  int transpose;
+  const uint16_t *beside;  // bf16 [rows, beside_columns]; with `transpose` only
+  size_t beside_columns;
+  uint16_t *packed;        // lk_packed_count(k, n) elements
+} lk_packing;
+void lk_pack(const lk_packing *packing);
+size_t lk_packed_count(size_t k, size_t n);
+// Whether the library has fast kernels for packed weights on this processor.
+int lk_multiplies_packed(void);
 
 // Linear layers on few rows that share x [rows, in], as generation needs them: y = x·Wᵀ + bias +
 // residual + Σ scale·(x·Aᵀ)·Bᵀ. W is read as it is stored, at one row at the speed of reading it;
@@ -185,6 +207,17 @@ void lk_attention_decode(
 void lk_cross_entropy(
     lk_dtype type, const float *logits, const int32_t *targets, float weight,
     float *log_probability, void *d, size_t rows, size_t n);
+
+// The same in parts of the columns, [rows, n] each. First every part: max[i] and sum[i] = Σ e^{x - max}
+// go on over the parts (begin with -∞ and 0), and so does target_logit[i], where the target, counted
+// from the part's first column, lies in it. Then lse = max + log(sum), and every part once more:
+// d = weight·(e^{x - lse} - onehot).
+void lk_logit_sums(
+    const float *logits, const int32_t *targets, float *max, float *sum, float *target_logit,
+    size_t rows, size_t n);
+void lk_logit_gradient(
+    lk_dtype type, const float *logits, const int32_t *targets, const float *lse, float weight,
+    void *d, size_t rows, size_t n);
 
 // --- Optimizer ---------------------------------------------------------------------------------
 

@@ -106,23 +106,31 @@ package func linear(
   }
 
   let lowRank = LowRankProducts(layers, x: x)
+  // Where weights are packed, the pairs are more columns of the one product: [X | P]·[W | s·B]ᵀ.
+  let wide = PackedWeight.isUsed(for: x.dtype) ? lowRank.beside(x) : nil
   let outputs = layers.indices.map { j -> Tensor in
     let layer = layers[j]
     let shape = input.shape.replacingLast(with: layer.weight.shape[0])
     let y = residual?.copied() ?? Tensor(uninitialized: shape, dtype: x.dtype)
     precondition(
       y.shape == shape, "linear: a residual of shape \(y.shape) for an output of shape \(shape)")
-    // The small products come first: the large one then adds to them as it stores its tile.
-    var holdsSum = residual != nil
-    for pair in lowRank.pairs where pair.layer == j {
+    if let wide {
       multiply(
-        lowRank.p(of: pair), Matrix(pair.scaledB), transposeB: true, into: Matrix(y),
-        accumulate: holdsSum)
-      holdsSum = true
+        Matrix(wide),
+        PackedWeight(layer.weight, transposed: true, beside: lowRank.factors(of: j)),
+        into: Matrix(y), accumulate: residual != nil)
+    } else {
+      // The small products come first: the large one then adds to them as it stores its tile.
+      var holdsSum = residual != nil
+      for pair in lowRank.pairs where pair.layer == j {
+        multiply(
+          lowRank.p(of: pair), Matrix(pair.scaledB), transposeB: true, into: Matrix(y),
+          accumulate: holdsSum)
+        holdsSum = true
+      }
+      multiply(
+        Matrix(x), weight: layer.weight, transposed: true, into: Matrix(y), accumulate: holdsSum)
     }
-    multiply(
-      Matrix(x), Matrix(layer.weight.converted(to: x.dtype)), transposeB: true, into: Matrix(y),
-      accumulate: holdsSum)
     for (range, bias) in layer.biases(of: rows) {
       let part = y.rows(range)
       lk_add_bias(y.dtype.kernelType, part.pointer, bias.floats, range.count, bias.count)
@@ -146,7 +154,7 @@ package func linear(
       guard let dy else { continue }
       if let dx {
         multiply(
-          Matrix(dy), Matrix(layer.weight.converted(to: x.dtype)), into: Matrix(dx),
+          Matrix(dy), weight: layer.weight, transposed: false, into: Matrix(dx),
           accumulate: holdsSum)
         holdsSum = true
       }

@@ -20,8 +20,10 @@ struct LowRankProducts {
   private let stackedA: Tensor  // [R, in]; the pairs without dropout come first
   private let sharedRank: Int  // rows of stackedA that read X itself
   private let products: [Tensor]  // P of each choice of rows, [T, its ranks]
+  private let outFeatures: [Int]
 
   init(_ layers: [LinearOperand], x: Tensor) {
+    outFeatures = layers.map { $0.weight.shape[0] }
     let operands = layers.indices.flatMap { j in layers[j].pairs.map { (j, $0) } }
     var choices: [[Range<Int>]?] = []
     for (_, operand) in operands where !choices.contains(operand.rows) {
@@ -93,6 +95,34 @@ struct LowRankProducts {
     }
     return Matrix(own)
   }
+
+  /// [X | P], [T, in + R]; X itself where there are no pairs.
+  func beside(_ x: Tensor) -> Tensor {
+    guard !pairs.isEmpty else { return x }
+    var column = x.shape.lastDimension
+    let wide = Tensor(uninitialized: [x.shape.rows, column + totalRank], dtype: x.dtype)
+    wide.copyColumns(of: x, at: 0)
+    for p in products {
+      wide.copyColumns(of: p, at: column)
+      column += p.shape.lastDimension
+    }
+    return wide
+  }
+
+  /// The factors s·B of a layer's pairs under the columns of P, [out, R], zeros under those of other
+  /// layers' pairs; nil where no layer has pairs.
+  func factors(of layer: Int) -> Tensor? {
+    guard !pairs.isEmpty else { return nil }
+    let result = Tensor.zeros([outFeatures[layer], totalRank], dtype: stackedA.dtype)
+    for pair in pairs where pair.layer == layer {
+      let before = products.prefix(pair.choice).reduce(0) { $0 + $1.shape.lastDimension }
+      result.copyColumns(of: pair.scaledB, at: before + pair.ownColumns.lowerBound)
+    }
+    return result
+  }
+
+  /// R, the sum of all ranks.
+  private var totalRank: Int { stackedA.shape[0] }
 
   /// Adds dA and dB to the gradients and writes Σ D(G·A) to `dx`.
   ///
