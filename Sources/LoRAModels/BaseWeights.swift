@@ -32,10 +32,10 @@ extension Llama {
     }
   }
 
-  /// The bytes of the largest weight, converted to the type of the products.
+  /// The bytes of the largest layer's weight as a product reads it. The head is read in parts.
   package var largestConvertedWeight: Int {
-    linearWeights.filter { $0.value.dtype != computeType }.map {
-      computeType.byteCount(of: $0.value.count)
+    namedModules.filter { $0.path != "lm_head" }.compactMap { $0.child.module as? Linear }.map {
+      computeType.byteCount(of: $0.weight.value.count)
     }.max() ?? 0
   }
 

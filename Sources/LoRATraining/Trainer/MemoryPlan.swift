@@ -65,8 +65,10 @@ package struct MemorySizes: Sendable {
     let attention = residual + element * (2 * q + 2 * kv) + 4 * sizes.headCount + 4
     mlp = residual + 2 * element * sizes.intermediateSize + 4
     layer = attention + mlp + element * ranks
-    // The logits of a block of rows and, where they are of another type, their gradient.
-    let head = headRowBlock * sizes.vocabularySize * (4 + (element == 4 ? 0 : element))
+    // The logits of a block of rows; of the words worked together their gradient and the head's part.
+    let head =
+      headRowBlock * sizes.vocabularySize * 4
+      + headWordBlock * (headRowBlock + sizes.hiddenSize) * element
     let backward =
       tokens * (4 * element * sizes.intermediateSize + 4 * residual)
       + tokens * kv * 4 * 4
@@ -89,7 +91,7 @@ package struct MemorySizes: Sendable {
     let isMapped = weights == .mapped
     return MemoryPlan(
       base: isMapped ? linear.now : linear.resident, adapter: adapter, activations: tokens * kept,
-      work: work + (isMapped ? largestConverted : 0))
+      work: work + largestConverted)
   }
 }
 
