@@ -160,7 +160,7 @@ struct AdapterView {
     let sorted = columns.sorted { "model.x.\($0)".precedesInStack("model.x.\($1)") }
     return HeatMap(
       title: "‖ΔW‖ by layer and module",
-      subtitle: "\((path as NSString).lastPathComponent): rank "
+      subtitle: "\(path.nameOfPath): rank "
         + adapter.ranks.map(String.init).joined(separator: ", ")
         + ", scale " + adapter.scales.map { String(format: "%.4g", $0) }.joined(separator: ", "),
       columns: sorted.map { $0.hasSuffix("_proj") ? String($0.dropLast(5)) : $0 },

@@ -3,6 +3,7 @@
 import Foundation
 import LoRA
 import LoRAAdapters
+import LoRAFormats
 import LoRAJSON
 import LoRAModels
 import LoRATensor
@@ -16,7 +17,7 @@ extension PreparedRun {
     let total = trainer.totalSteps
     let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
     var facts = [
-      ("base model", (configuration.model as NSString).lastPathComponent),
+      ("base model", configuration.model.nameOfPath),
       (
         "rows",
         "\(Console.count(report.rows)) (\(data.format.rawValue)), \(Console.count(report.tokens)) "
@@ -73,7 +74,7 @@ extension PreparedRun {
   ) throws -> String {
     let settings = try String(contentsOfFile: folder.file("config.resolved.yaml"), encoding: .utf8)
     return RunReport(
-      title: (folder.path as NSString).lastPathComponent, facts: facts,
+      title: folder.path.nameOfPath, facts: facts,
       metrics: try RunTotals(folder).metrics, samples: samples,
       warnings: warnings.map(\.description), settings: settings
     ).html

@@ -15,8 +15,8 @@ struct ModelCard {
   let format: DataFormat
 
   var text: String {
-    let name = (run.output as NSString).lastPathComponent
-    let base = (run.model as NSString).lastPathComponent
+    let name = run.output.nameOfPath
+    let base = run.model.nameOfPath
     let rows = facts.map { "| \($0.name) | \($0.value.escapedForTable) |" }.joined(separator: "\n")
     let baseLines = baseIdentifier.map { "base_model: \($0)\nbase_model_relation: adapter\n" } ?? ""
     let chat = format == .messages || format == .instruction

@@ -11,7 +11,7 @@ package enum AtomicFile {
   /// Writes what `body` sends to the sink to `path`. Errors of `body` pass through.
   package static func write(to path: String, _ body: (FileSink) throws -> Void) throws {
     let target = try resolve(path)
-    let folder = (target as NSString).deletingLastPathComponent
+    let folder = target.folderOfPath
     let sink = try FileSink(creatingFor: target, reportedAs: path)
     do {
       try body(sink)
@@ -74,10 +74,10 @@ package final class FileSink {
   package private(set) var byteCount = 0
 
   init(creatingFor target: String, reportedAs path: String) throws {
-    let folder = (target as NSString).deletingLastPathComponent
+    let folder = target.folderOfPath
     let unique = "\(getpid()).\(UInt32.random(in: 0 ... .max))"
-    let name = ".\((target as NSString).lastPathComponent.prefix(100)).\(unique).tmp"
-    self.temporaryPath = folder.isEmpty ? name : (folder as NSString).appendingPathComponent(name)
+    let name = ".\(target.nameOfPath.prefix(100)).\(unique).tmp"
+    self.temporaryPath = folder.appendingName(name)
     self.reportedPath = path
     self.descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {

@@ -66,12 +66,12 @@ package enum AtomicFolder {
   /// process leaves its `.name.….tmp` behind.
   package static func write(to path: String, _ body: (_ folder: String) throws -> Void) throws {
     let target = trimmed(path)
-    let parent = (target as NSString).deletingLastPathComponent
+    let parent = target.folderOfPath
     if !parent.isEmpty { try OutputFolder.make(parent) }
-    let name = (target as NSString).lastPathComponent.prefix(100)
+    let name = target.nameOfPath.prefix(100)
     let unique = "\(getpid()).\(UInt32.random(in: 0 ... .max))"
     func beside(_ ending: String) -> String {
-      (parent as NSString).appendingPathComponent(".\(name).\(unique).\(ending)")
+      parent.appendingName(".\(name).\(unique).\(ending)")
     }
     let temporary = beside("tmp")
     let files = FileManager.default

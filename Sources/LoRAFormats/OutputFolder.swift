@@ -31,10 +31,10 @@ package enum OutputFolder {
   ///
   /// - Throws: `OutputFileError` where a file is in the way or the folder above is not writable.
   package static func checkCreatable(_ path: String) throws {
-    var above = (path as NSString).deletingLastPathComponent
+    var above = path.folderOfPath
     var status = stat()
     while !above.isEmpty, above != "/", stat(above, &status) != 0 {
-      above = (above as NSString).deletingLastPathComponent
+      above = above.folderOfPath
     }
     if above.isEmpty { above = "." }
     if stat(above, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {

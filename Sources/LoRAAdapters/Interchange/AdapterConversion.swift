@@ -114,7 +114,7 @@ package struct AdapterConversion {
     switch writer {
     case .file(let writer):
       try checkFree(output, overwrite: overwrite)
-      let folder = (output as NSString).deletingLastPathComponent
+      let folder = output.folderOfPath
       if !folder.isEmpty { try OutputFolder.make(folder) }
       try writer.write(to: output)
     case .folder(let writer, let tensorsName, let configuration):
