@@ -42,7 +42,7 @@ struct MemoryPlanTests {
       weights: weights)
     #expect(choice.weights == weights && choice.recomputation == recomputation)
     let free = try MemoryChoice(model(), passTokens: 64, budget: nil, weights: nil)
-    #expect(free.weights == .resident && free.recomputation == .nothing)
+    #expect(free.weights == .mapped && free.recomputation == .nothing)
   }
 
   @Test func aBudgetThatNothingFitsIsAnError() throws {
@@ -51,7 +51,7 @@ struct MemoryPlanTests {
     }
     #expect(
       error?.description == """
-        the run needs at least 126 MB, and may take 50 MB (--memory-budget)
+        the run needs at least 129 MB, and may take 50 MB (--memory-budget)
         hint: raise --memory-budget, lower --max-length or --rank, or use a smaller model
         """)
   }

@@ -48,7 +48,8 @@ package func headCrossEntropy(
   for start in stride(from: 0, to: rows, by: headRowBlock) {
     let range = start..<min(start + headRowBlock, rows)
     let block = HeadBlock(
-      hidden.rows(range), head: head, targets: targets[range], logits: logits?.rows(0..<range.count))
+      hidden.rows(range), head: head, targets: targets[range], logits: logits?.rows(0..<range.count)
+    )
     logProbabilities += block.logProbabilities
     if let dhidden { block.writeGradient(to: dhidden.rows(range), scale: scale) }
   }

@@ -96,16 +96,17 @@ struct LowRankProducts {
     return Matrix(own)
   }
 
-  /// [X | P], [T, in + R]; X itself where there are no pairs.
+  /// [X | P_1 | P_2 …], one P for each choice of rows, [T, in + R]; X itself where there are no pairs.
   func beside(_ x: Tensor) -> Tensor {
     guard !pairs.isEmpty else { return x }
-    var column = x.shape.lastDimension
-    let wide = Tensor(uninitialized: [x.shape.rows, column + totalRank], dtype: x.dtype)
+    let width = x.shape.lastDimension
+    let starts = besideStarts
+    let shape: Shape = [x.shape.rows, width + (starts.last ?? 0)]
+    let isFilled = starts.last == stackedA.shape[0]
+    let wide =
+      isFilled ? Tensor(uninitialized: shape, dtype: x.dtype) : Tensor.zeros(shape, dtype: x.dtype)
     wide.copyColumns(of: x, at: 0)
-    for p in products {
-      wide.copyColumns(of: p, at: column)
-      column += p.shape.lastDimension
-    }
+    for (p, start) in zip(products, starts) { wide.copyColumns(of: p, at: width + start) }
     return wide
   }
 
@@ -113,16 +114,21 @@ struct LowRankProducts {
   /// layers' pairs; nil where no layer has pairs.
   func factors(of layer: Int) -> Tensor? {
     guard !pairs.isEmpty else { return nil }
-    let result = Tensor.zeros([outFeatures[layer], totalRank], dtype: stackedA.dtype)
+    let starts = besideStarts
+    let result = Tensor.zeros([outFeatures[layer], starts.last ?? 0], dtype: stackedA.dtype)
     for pair in pairs where pair.layer == layer {
-      let before = products.prefix(pair.choice).reduce(0) { $0 + $1.shape.lastDimension }
-      result.copyColumns(of: pair.scaledB, at: before + pair.ownColumns.lowerBound)
+      result.copyColumns(of: pair.scaledB, at: starts[pair.choice] + pair.ownColumns.lowerBound)
     }
     return result
   }
 
-  /// R, the sum of all ranks.
-  private var totalRank: Int { stackedA.shape[0] }
+  /// Where each P begins beside X, and at last R. The numbers are even: bf16 products sum pairs of
+  /// columns, and which two are a pair must not depend on the adapters of other rows.
+  private var besideStarts: [Int] {
+    products.reduce(into: [0]) { starts, p in
+      starts.append((starts.last ?? 0) + (p.shape.lastDimension + 1) / 2 * 2)
+    }
+  }
 
   /// Adds dA and dB to the gradients and writes Σ D(G·A) to `dx`.
   ///

@@ -14,21 +14,15 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
   /// What that needs.
   package let plan: MemoryPlan
 
-  /// The ways of working, the faster ones first. Measured once on SmolLM2-135M, passes of 512
-  /// tokens, on a busy machine: the MLPs' products a second time cost about a fifth of the time, all
-  /// products about a third. That mapped weights come before those is an estimate.
-  private static let ladder: [(BaseWeights, Recomputation)] = [
-    (.resident, .nothing), (.mapped, .nothing), (.resident, .mlp), (.mapped, .mlp),
-    (.resident, .layers), (.mapped, .layers),
-  ]
-
-  /// The first way that fits.
+  /// The first of the ways, the fastest first, that fits. Weights that stay in the file cost nothing
+  /// where they are packed for each product anyway (measured: Docs/performance.md), so they are
+  /// resident only where that is asked for.
   ///
   /// - Parameters:
   ///   - model: with its adapter.
   ///   - passTokens: the tokens of the run's largest pass.
   ///   - budget: bytes; nil: 85% of the machine's memory.
-  ///   - weights: where the weights must be; nil: wherever it fits.
+  ///   - weights: where the weights must be; nil: in the file.
   ///   - rank: of the pairs, where the adapter is not there yet.
   /// - Throws: `TrainingError` with the least that the run needs.
   package init(
@@ -36,11 +30,10 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
   ) throws {
     let limit = budget ?? Int(Double(ProcessInfo.processInfo.physicalMemory) * 0.85)
     let sizes = MemorySizes(model, passTokens: passTokens, rank: rank)
-    let ways = Self.ladder.filter { weights == nil || $0.0 == weights }.map { place, again in
-      (place, again, sizes.plan(place, again))
-    }
-    guard let (place, again, plan) = ways.first(where: { $0.2.total <= limit }) else {
-      let least = ways.map(\.2.total).min() ?? 0
+    let place = weights ?? .mapped
+    let ways = Recomputation.allCases.map { ($0, sizes.plan(place, $0)) }
+    guard let (again, plan) = ways.first(where: { $0.1.total <= limit }) else {
+      let least = ways.map(\.1.total).min() ?? 0
       throw TrainingError(
         message: "the run needs at least \(Self.megabytes(least)) MB, and may take "
           + (budget == nil
