@@ -52,10 +52,10 @@ struct PreparedRun {
     // made: some adapters begin from the weights.
     model = try LanguageModel(
       source: source, encoder: encoder, precision: configuration.precision, asStored: true)
-    let passTokens = data.largestPass(of: configuration.training)
+    let pass = data.largestPass(of: configuration.training)
     let budget = configuration.memoryBudget?.bytes
     let weights = try MemoryChoice(
-      model.network, passTokens: passTokens, budget: budget,
+      model.network, passTokens: pass.tokens, supervisedTokens: pass.supervised, budget: budget,
       weights: configuration.baseWeights.weights, rank: configuration.rank
     ).weights
     if weights == .resident {
@@ -75,7 +75,8 @@ struct PreparedRun {
         Self.adapterName, configuration.adapter, seed: configuration.training.seed)
     }
     memory = try MemoryChoice(
-      model.network, passTokens: passTokens, budget: budget, weights: weights)
+      model.network, passTokens: pass.tokens, supervisedTokens: pass.supervised, budget: budget,
+      weights: weights)
     model.network.recomputation = memory.recomputation
     trainer = try Trainer(model, data: data, options: configuration.training)
   }

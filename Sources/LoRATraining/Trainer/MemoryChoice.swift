@@ -21,15 +21,18 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
   /// - Parameters:
   ///   - model: with its adapter.
   ///   - passTokens: the tokens of the run's largest pass.
+  ///   - supervisedTokens: the most of a pass that carry loss; nil: all.
   ///   - budget: bytes; nil: 85% of the machine's memory.
   ///   - weights: where the weights must be; nil: in the file.
   ///   - rank: of the pairs, where the adapter is not there yet.
   /// - Throws: `TrainingError` with the least that the run needs.
   package init(
-    _ model: Llama, passTokens: Int, budget: Int?, weights: BaseWeights?, rank: Int? = nil
+    _ model: Llama, passTokens: Int, supervisedTokens: Int? = nil, budget: Int?,
+    weights: BaseWeights?, rank: Int? = nil
   ) throws {
     let limit = budget ?? Int(Double(ProcessInfo.processInfo.physicalMemory) * 0.85)
-    let sizes = MemorySizes(model, passTokens: passTokens, rank: rank)
+    let sizes = MemorySizes(
+      model, passTokens: passTokens, supervisedTokens: supervisedTokens, rank: rank)
     let place = weights ?? .mapped
     let ways = Recomputation.allCases.map { ($0, sizes.plan(place, $0)) }
     guard let (again, plan) = ways.first(where: { $0.1.total <= limit }) else {

@@ -15,7 +15,7 @@ package struct MemoryPlan: Sendable {
   /// Buffers of the operation under way: the logits of a block of rows, or a layer's gradients.
   package let work: Int
   /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles.
-  package let program = 120 << 20
+  package let program = 112 << 20
 
   /// What the pool of buffers holds for passes of other lengths: from a thirty-second of all, where
   /// passes are all alike, to an eighth.
@@ -40,8 +40,11 @@ package struct MemorySizes: Sendable {
   /// - Parameters:
   ///   - model: with its adapter.
   ///   - passTokens: the tokens of the largest pass.
+  ///   - supervisedTokens: the most of a pass that carry loss; nil: all.
   ///   - rank: of pairs that all layers will have, where the adapter is not there yet.
-  package init(_ model: Llama, passTokens: Int, rank: Int? = nil) {
+  package init(
+    _ model: Llama, passTokens: Int, supervisedTokens: Int? = nil, rank: Int? = nil
+  ) {
     let sizes = model.configuration
     let element = model.computeType.byteCount(of: 1)
     tokens = (passTokens + 31) / 32 * 32
@@ -66,9 +69,9 @@ package struct MemorySizes: Sendable {
     mlp = residual + 2 * element * sizes.intermediateSize + 4
     layer = attention + mlp + element * ranks
     // The logits of a block of rows; of the words worked together their gradient and the head's part.
+    let rows = min(headRowBlock, supervisedTokens ?? passTokens)
     let head =
-      headRowBlock * sizes.vocabularySize * 4
-      + headWordBlock * (headRowBlock + sizes.hiddenSize) * element
+      rows * sizes.vocabularySize * 4 + headWordBlock * (rows + sizes.hiddenSize) * element
     let backward =
       tokens * (4 * element * sizes.intermediateSize + 4 * residual)
       + tokens * kv * 4 * 4
@@ -96,20 +99,23 @@ package struct MemorySizes: Sendable {
 }
 
 extension Dataset {
-  /// The tokens of the largest pass of a run: its steps are packed as the trainer will.
-  package func largestPass(of options: TrainingOptions) -> Int {
+  /// The most tokens, and the most that carry loss, of a pass of a run: its steps are packed as the
+  /// trainer will.
+  package func largestPass(of options: TrainingOptions) -> (tokens: Int, supervised: Int) {
     let lengths = examples.map(\.tokens.count)
     let perEpoch = max((lengths.count + options.batchSize - 1) / options.batchSize, 1)
     let steps = options.maxSteps ?? options.epochs * perEpoch
-    var largest = 0
+    let supervised = examples.map(\.supervisedCount)
+    var largest = (tokens: 0, supervised: 0)
     for first in stride(from: 0, to: steps, by: perEpoch) {
       let order = dataOrder(
         count: lengths.count, batchSize: options.batchSize, epoch: first / perEpoch,
         seed: options.shuffle ? options.seed : nil)
       for batch in order.prefix(steps - first) {
-        let batch = batch.map { lengths[$0] }
-        for pack in packs(batch, tokenBudget: options.tokenBudget) {
-          largest = max(largest, pack.reduce(0) { $0 + batch[$1] })
+        for pack in packs(batch.map { lengths[$0] }, tokenBudget: options.tokenBudget) {
+          let tokens = pack.reduce(0) { $0 + lengths[batch[$1]] }
+          let carrying = pack.reduce(0) { $0 + supervised[batch[$1]] }
+          largest = (max(largest.tokens, tokens), max(largest.supervised, carrying))
         }
       }
     }
