@@ -19,7 +19,7 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "The rank of the pairs.") var rank = 16
   @Option(help: "Tokens worked at once.") var budget = TrainingOptions().tokenBudget
   @Option(help: "auto, float32 or bfloat16.") var precision = Precision.auto
-  @Option(help: "resident or mapped.") var weights = BaseWeights.resident
+  @Option(help: "resident or mapped.") var weights = BaseWeights.mapped
   @Option(help: "What is computed twice: nothing, mlp or layers.")
   var recomputation = Recomputation.nothing
   @Flag(help: "Print one line of JSON instead.") var json = false
