@@ -1,6 +1,10 @@
 // A loss over rows by blocks, for heads that are more than a frozen matrix: logits of one block exist at
 // a time, in training too.
 
+/// Rows whose logits exist together, in all their columns: 128 × 49,152 × 4 bytes are 25 MB, and what the
+/// head's parts add up is as much again.
+private let wholeLogitRowBlock = 128
+
 /// Σ over blocks of rows of `body`'s loss, and the log-probabilities of all rows.
 ///
 /// Where it is recorded, each block is differentiated before the next one begins, on a tape of its own:
@@ -13,8 +17,8 @@ package func blockwiseLoss(
   _ hidden: Tensor, parameters: [Parameter], _ body: (Tensor, Range<Int>) -> HeadLoss
 ) -> HeadLoss {
   let rows = hidden.shape.rows
-  let blocks = stride(from: 0, to: rows, by: headRowBlock).map {
-    $0..<min($0 + headRowBlock, rows)
+  let blocks = stride(from: 0, to: rows, by: wholeLogitRowBlock).map {
+    $0..<min($0 + wholeLogitRowBlock, rows)
   }
   let parameters = parameters.filter { Tape.records([$0.tensor]) }
   let leaves = parameters.map(\.tensor)

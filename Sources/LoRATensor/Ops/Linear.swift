@@ -107,14 +107,15 @@ package func linear(
 
   let lowRank = LowRankProducts(layers, x: x)
   // Where weights are packed, the pairs are more columns of the one product: [X | P]·[W | s·B]ᵀ.
-  let wide = PackedWeight.isUsed(for: x.dtype) ? lowRank.beside(x) : nil
+  let isPacked = layers.map { PackedWeight.isUsed(for: $0.weight, in: x.dtype) }
+  let wide = isPacked.contains(true) ? lowRank.beside(x) : nil
   let outputs = layers.indices.map { j -> Tensor in
     let layer = layers[j]
     let shape = input.shape.replacingLast(with: layer.weight.shape[0])
     let y = residual?.copied() ?? Tensor(uninitialized: shape, dtype: x.dtype)
     precondition(
       y.shape == shape, "linear: a residual of shape \(y.shape) for an output of shape \(shape)")
-    if let wide {
+    if isPacked[j], let wide {
       multiply(
         Matrix(wide),
         PackedWeight(layer.weight, transposed: true, beside: lowRank.factors(of: j)),

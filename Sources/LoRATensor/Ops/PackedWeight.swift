@@ -13,8 +13,16 @@ struct PackedWeight {
   let rows: Int
   let columns: Int
 
-  /// Whether products of this type take packed weights on this processor.
-  static func isUsed(for dtype: DType) -> Bool { dtype == .bfloat16 && lk_multiplies_packed() != 0 }
+  /// The elements up to which a weight is packed. A packed weight is written and read once more, which
+  /// is cheap near the cores only: at 4096 × 4096 and 128 rows it cost half of the product, where
+  /// oneDNN packs and multiplies piece by piece.
+  private static let largest = 1 << 22
+
+  /// Whether products of this type take this weight packed on this processor. How the weight is
+  /// stored does not matter, so that a mapped and a resident one give the same bits.
+  static func isUsed(for weight: Tensor, in dtype: DType) -> Bool {
+    dtype == .bfloat16 && weight.count <= largest && lk_multiplies_packed() != 0
+  }
 
   /// W [out, in] for dY·W, or with `transposed` for X·Wᵀ.
   ///
@@ -70,7 +78,7 @@ func multiply(_ a: Matrix, _ b: PackedWeight, into c: Matrix, accumulate: Bool =
 func multiply(
   _ x: Matrix, weight: Tensor, transposed: Bool, into c: Matrix, accumulate: Bool = false
 ) {
-  if PackedWeight.isUsed(for: x.dtype) {
+  if PackedWeight.isUsed(for: weight, in: x.dtype) {
     multiply(x, PackedWeight(weight, transposed: transposed), into: c, accumulate: accumulate)
   } else {
     multiply(
