@@ -37,10 +37,14 @@ struct CheckpointFolder {
       try? FileManager.default.removeItem(atPath: temporary)
       throw error
     }
-    if let limit {
-      for old in steps.dropLast(max(limit, 1)) {
-        try? FileManager.default.removeItem(atPath: folder(old))
-      }
+    prune(keeping: limit)
+  }
+
+  /// Removes all but the newest `limit` checkpoints.
+  func prune(keeping limit: Int?) {
+    guard let limit else { return }
+    for old in steps.dropLast(max(limit, 1)) {
+      try? FileManager.default.removeItem(atPath: folder(old))
     }
   }
 

@@ -52,6 +52,8 @@ final class TrainingRun {
     for warning in prepared.warnings { Console.warn(warning.description) }
 
     try folder.prepare(keepingRun: isResumed)
+    // A process killed between a checkpoint's rename and this left one too many.
+    if isResumed { folder.checkpoints.prune(keeping: configuration.saveTotalLimit) }
     try AtomicFile.write(
       configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
     try train(prepared, record)
