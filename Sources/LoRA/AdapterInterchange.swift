@@ -3,6 +3,7 @@
 public import Foundation
 import LoRAAdapters
 import LoRAModels
+public import LoRATensor
 
 /// Converts an adapter to the form of another program.
 ///
@@ -13,13 +14,16 @@ import LoRAModels
 ///   - target: the form that is wanted.
 ///   - output: the new folder, or for GGUF the new file.
 ///   - base: the base model's GGUF file or folder; needed to and from GGUF.
+///   - dtype: the type of the new factors, float32, float16 or bfloat16; nil: the types that the old
+///     ones have. A PEFT folder may be given another type without another form.
 /// - Throws: `AdapterError`, `ModelFileError`, `OutputFileError`.
 @discardableResult
 public func convertAdapter(
-  at adapter: URL, to target: AdapterTarget, output: URL, base: URL? = nil, overwrite: Bool = false
+  at adapter: URL, to target: AdapterTarget, output: URL, base: URL? = nil,
+  dtype: DType? = nil, overwrite: Bool = false
 ) throws -> ConversionReport {
   let layout = try base.map { try LlamaLayout(ModelSource(path: $0.path).configuration()) }
-  return try AdapterConversion(adapter.path, to: target, layout: layout)
+  return try AdapterConversion(adapter.path, to: target, layout: layout, dtype: dtype)
     .write(to: output.path, overwrite: overwrite)
 }
 

@@ -75,8 +75,8 @@ struct AdapterView {
     var facts: JSONObject = [
       "path": .string(layer.path), "in": .integer(layer.inFeatures),
       "out": .integer(layer.outFeatures), "rank": .integer(layer.rank),
-      "scale": .number(layer.scale), "norm_A": .number(layer.normOfA),
-      "norm_B": .number(layer.normOfB), "norm_delta": .number(layer.norm),
+      "scale": .number(layer.scale), "norm_A": .number(rounded(layer.normOfA)),
+      "norm_B": .number(rounded(layer.normOfB)), "norm_delta": .number(rounded(layer.norm)),
       "effective_rank": .number(rounded(layer.effectiveRank)),
       "singular_values": .array(layer.singularValues.map { .number(rounded($0)) }),
     ]

@@ -36,13 +36,21 @@ struct ConvertCommand: ParsableCommand {
       discussion: "Default: the base that the adapter names, where that is there."))
   var model: String?
 
+  @Option(
+    help: """
+      f32, f16 or bf16 (default: the types that the adapter has). With --to peft also for an adapter \
+      that is PEFT's already: everything in it is kept.
+      """)
+  var dtype: WrittenType?
+
   @Flag(help: "Replace files that are there already.")
   var overwrite = false
 
   func run() throws {
     let report = try convertAdapter(
       at: URL(fileURLWithPath: adapter), to: to, output: URL(fileURLWithPath: output),
-      base: try base().map { URL(fileURLWithPath: $0) }, overwrite: overwrite)
+      base: try base().map { URL(fileURLWithPath: $0) }, dtype: dtype?.dtype,
+      overwrite: overwrite)
     Console.say(
       "\(output): \(Console.count(report.layerCount)) layers, "
         + "\(Console.count(report.parameterCount)) parameters")
@@ -55,6 +63,15 @@ struct ConvertCommand: ParsableCommand {
     }
     if report.padded > 0 {
       Console.say("the factors of \(report.padded) layers got zeros to have one rank")
+    }
+    if let name = report.dtype?.name {
+      Console.say(
+        report.narrowed == 0
+          ? "stored as \(name), no number was rounded for it"
+          : "stored as \(name), which rounded numbers in \(report.narrowed) tensors")
+      if report.vanished > 0 {
+        Console.warn("\(report.vanished) numbers are too small for \(name) and became 0")
+      }
     }
     if report.isExact { Console.say("the factors are those of the input, bit for bit") }
     for name in report.leftOut { Console.warn("left out \(name): a copy of a base weight") }

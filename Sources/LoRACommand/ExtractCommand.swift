@@ -15,7 +15,8 @@ struct ExtractCommand: ParsableCommand {
       lora extract --model BASE --tuned TUNED --rank 32 --output my-adapter
 
       For every linear layer the best B·A of the rank for W_tuned - W_base (singular value \
-      decomposition), and how much of the difference it holds.
+      decomposition), and how much of the difference it holds; then both models are compared on \
+      some texts.
       """)
 
   @Option(help: "The model before training: a GGUF file or a folder.")
@@ -35,6 +36,9 @@ struct ExtractCommand: ParsableCommand {
     help: "The ends of the paths of the layers to take (default: every linear layer).")
   var targetModules: [String] = []
 
+  @Option(help: "Rows to compare on, one JSON object a line (default: some built-in texts).")
+  var data: String?
+
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -53,8 +57,10 @@ struct ExtractCommand: ParsableCommand {
   func run() throws {
     try ModelOptions.setThreads(threads)
     let output = try AdapterOutput(output, overwrite: overwrite, inputs: [model, tuned])
+    let source = try ModelSource(path: model)
+    let sample = try sample(source)
     // Mapped: neither model needs to fit into memory.
-    let base = try ModelSource(path: model).network(computeType: .float32, asStored: true)
+    let base = try source.network(computeType: .float32, asStored: true)
     let other = try ModelSource(path: tuned).network(computeType: .float32, asStored: true)
     var progress = ProgressLine(total: 0)
     var result = try AdapterExtraction(
@@ -66,12 +72,18 @@ struct ExtractCommand: ParsableCommand {
     progress.clear()
     result.setBase(model, identity: base.baseIdentity)
     try output.write(result.adapter)
+    let difference = try sample.map { sample in
+      try base.loadAdapter("extracted", from: output.path)
+      return LogitDifference(of: other, base, over: sample)
+    }
     if let first = result.remainders.max(by: { $0.change < $1.change }) {
       Console.warn(
         "\(result.remainders.count) other tensors differ too, which the adapter does not hold, the "
           + "most \(first.path) by \(percent(first.change))")
     }
-    if json { return Console.say(JSONValue.object(facts(result)).serialized(.indented(2))) }
+    if json {
+      return Console.say(JSONValue.object(facts(result, difference)).serialized(.indented(2)))
+    }
     let width = result.layers.map(\.path.count).max() ?? 0
     Console.say("layer".padded(to: width) + "    change   explained")
     for layer in result.layers {
@@ -81,11 +93,26 @@ struct ExtractCommand: ParsableCommand {
     }
     Console.say(
       "\(result.layers.count) layers, rank \(rank): \(percent(result.explained)) of the squared "
-        + "difference\nadapter: \(output.path)")
+        + "difference")
+    if let difference {
+      Console.say(
+        "tuned model against adapter on \(difference.count) tokens: \(difference.line)")
+    }
+    Console.say("adapter: \(output.path)")
   }
 
-  private func facts(_ result: AdapterExtraction) -> JSONObject {
-    [
+  /// The sequences to compare on; nil where the model has no tokenizer to make them with.
+  private func sample(_ source: ModelSource) throws -> [[Int32]]? {
+    do {
+      return try ModelComparison.sample(data, source.encoder())
+    } catch  where data == nil {
+      Console.warn("the adapter is not compared with the tuned model: \(error)")
+      return nil
+    }
+  }
+
+  private func facts(_ result: AdapterExtraction, _ difference: LogitDifference?) -> JSONObject {
+    var facts: JSONObject = [
       "adapter": .string(output), "rank": .integer(rank),
       "explained": .number(result.explained),
       "modules": .array(
@@ -100,6 +127,16 @@ struct ExtractCommand: ParsableCommand {
           ["path": .string($0.path), "relative_change": .number($0.change)]
         }),
     ]
+    if let difference {
+      facts["comparison"] = [
+        "tokens": .integer(difference.count),
+        "max_logit_difference": .number(Double(difference.maximum)),
+        "mean_kl": .number(difference.meanDivergence),
+        "max_kl": .number(difference.maximumDivergence),
+        "same_most_probable_token": .number(difference.agreement),
+      ]
+    }
+    return facts
   }
 
   private func percent(_ share: Double) -> String { Console.fixed(share * 100, 2) + "%" }

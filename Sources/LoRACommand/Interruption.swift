@@ -1,5 +1,6 @@
 // Ctrl-C and SIGTERM: the first asks for an end after the step, the second ends at once.
 
+import ArgumentParser
 import Dispatch
 import Foundation
 import Synchronization
@@ -14,6 +15,14 @@ final class Interruption {
 
   /// What a shell expects of a process that a signal ended: 130 after Ctrl-C, 143 after SIGTERM.
   var exitCode: Int32 { 128 + (requests.first ?? SIGINT) }
+
+  /// Ends the work where the first signal has come.
+  ///
+  /// - Throws: `ExitCode`, which a shell expects of a process that the signal ended.
+  func check() throws { if isRequested { throw ExitCode(exitCode) } }
+
+  /// Names an unfinished folder that the second signal, which ends the process at once, removes.
+  func removeOnAbort(_ folder: String) { requests.unfinished.withLock { $0 = folder } }
 
   /// - Parameter note: what the first signal makes the command do, for the person who sent it.
   init(note: String = "finishing the step, then saving; once more to end at once") {
@@ -35,6 +44,7 @@ final class Interruption {
   }
 
   private final class Requests: Sendable {
+    let unfinished = Mutex<String?>(nil)
     private let received = Mutex<Int32?>(nil)
     private let note: String
 
@@ -49,8 +59,20 @@ final class Interruption {
         return first == nil
       }
       // Files are renamed into place: ending here leaves none half written.
-      guard isFirst else { _exit(128 + number) }
+      guard isFirst else {
+        if let folder = unfinished.withLock({ $0 }) { Self.remove(folder) }
+        _exit(128 + number)
+      }
       Console.error("\n\(note)\n")
+    }
+
+    /// The work may be removing the folder at the same time, and each then misses what the other took.
+    private static func remove(_ folder: String) {
+      let files = FileManager.default
+      for _ in 0..<100 where files.fileExists(atPath: folder) {
+        try? files.removeItem(atPath: folder)
+        usleep(1_000)
+      }
     }
   }
 }

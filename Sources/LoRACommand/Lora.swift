@@ -1,6 +1,7 @@
 // The command `lora`: fine-tunes language models with LoRA, one verb per file.
 
 import ArgumentParser
+import Foundation
 
 @main
 struct Lora: ParsableCommand {
@@ -18,4 +19,11 @@ struct Lora: ParsableCommand {
       GenerateCommand.self, InspectCommand.self, ConvertCommand.self, MergeCommand.self,
       CombineCommand.self, ExtractCommand.self,
     ])
+
+  static func main() {
+    // A file above the limit of `ulimit -f` is then an error of writing, after which what was
+    // begun is removed; the signal would end the process in the middle.
+    signal(SIGXFSZ, SIG_IGN)
+    main(nil)
+  }
 }

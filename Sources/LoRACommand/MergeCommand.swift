@@ -66,19 +66,19 @@ struct MergeCommand: ParsableCommand {
         Console.warn("\(folder): \(warning)")
       }
     }
-    let sample = try sample(source.encoder())
+    let sample = try ModelComparison.sample(data, source.encoder())
     let merged = try MergedModel(network, of: source, adapters: names, dtype: dtype?.dtype)
     let interruption = Interruption(note: "removing what was written; once more to end at once")
     let progress = WriteProgress(total: merged.byteCount)
     var difference: LogitDifference?
     try AtomicFolder.write(to: output) { folder in
+      interruption.removeOnAbort(folder)
       try merged.write(to: folder, maximumShardBytes: maxShardSize.bytes) { done in
-        guard !interruption.isRequested else { throw ExitCode(130) }
+        try interruption.check()
         progress.show(done)
       }
       progress.clear()
-      difference = try compare(network, with: folder, over: sample)
-      guard !interruption.isRequested else { throw ExitCode(130) }
+      difference = try compare(network, with: folder, over: sample, interruption)
     }
     report(merged, difference, tied: network.configuration.tiesEmbeddings)
   }
@@ -91,19 +91,16 @@ struct MergeCommand: ParsableCommand {
     try AtomicFolder.checkDiffers(output, from: [model] + adapter)
   }
 
-  /// The sequences to compare on.
-  private func sample(_ encoder: TextEncoder) throws -> [[Int32]] {
-    guard let data else { return SampleTexts.all.map { encoder.prompt(text: $0) } }
-    let rows = try Dataset(
-      contentsOf: data, encoder: encoder, maxLength: 512, truncation: .truncate)
-    return rows.examples.prefix(32).map(\.tokens)
-  }
-
   private func compare(
-    _ network: Llama, with folder: String, over sample: [[Int32]]
+    _ network: Llama, with folder: String, over sample: [[Int32]], _ interruption: Interruption
   ) throws -> LogitDifference {
     let merged = try ModelSource(path: folder).network(computeType: .float32, asStored: true)
-    let difference = LogitDifference(of: network, merged, over: sample)
+    var progress = ProgressLine(total: sample.count)
+    let difference = try LogitDifference(of: network, merged, over: sample) { done in
+      try interruption.check()
+      progress.show(done, "texts compared")
+    }
+    progress.clear()
     // Not a comparison that NaN passes.
     guard !(difference.meanDivergence <= maxKl), !force else { return difference }
     throw OutputFileError(
@@ -122,16 +119,6 @@ struct MergeCommand: ParsableCommand {
     }
     Console.say(
       "model: \(output) (\(merged.dtype.name), \(Console.short(merged.byteCount))B of weights)")
-  }
-}
-
-extension LogitDifference {
-  /// The figures for people.
-  fileprivate var line: String {
-    func short(_ value: Double) -> String { String(format: "%.2g", value) }
-    return "max |Δ logit| \(short(Double(maximum))), KL \(short(meanDivergence)) nats per token "
-      + "(at most \(short(maximumDivergence))), same most probable token "
-      + "\(Console.fixed(agreement * 100, 1))%"
   }
 }
 

@@ -69,6 +69,25 @@ struct ConvertTests {
     #expect(folder.contents == ["a.gguf", "adapter"])
   }
 
+  @Test func halfThePrecisionIsHalfTheFile() throws {
+    let plain = Fixture.path("adapters/all-linear")
+    let made = try convert(plain, "peft", "half", ["--dtype", "f16"])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    #expect(
+      made.output.hasSuffix("\nstored as float16, which rounded numbers in 28 tensors\n"),
+      "\(made.output)")
+    let back = try convert(folder.file("half"), "peft", "back", ["--dtype", "float32"])
+    #expect(
+      back.output.hasSuffix("\nstored as float32, no number was rounded for it\n"),
+      "\(back.output)")
+    let unknown = try convert(plain, "peft", "x", ["--dtype", "q4_0"])
+    #expect(unknown.exitCode == 64)
+    #expect(unknown.errors.contains("The value 'q4_0' is invalid for '--dtype <dtype>'"))
+    let scored = try LoraProcess.run(["inspect", folder.file("half"), "--json"])
+    let facts = try #require(try JSONValue(parsing: scored.output).objectValue)
+    #expect(facts["layers"] == 14)
+  }
+
   @Test func mistakes() throws {
     let cases: [([String], Int32, String)] = [
       (["convert", adapter, "--to", "onnx", "--output", "x"], 64, "'gguf', 'peft', 'mlx'"),

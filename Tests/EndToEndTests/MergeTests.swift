@@ -178,6 +178,19 @@ struct MergeTests {
     #expect(left == ["out"])
   }
 
+  /// A file above the limit of `ulimit -f`, as a full disk: an error, and nothing is left.
+  @Test func whatTheDiskDoesNotTakeLeavesNothingBehind() throws {
+    let result = try LoraProcess.run(
+      ["merge", "--model", model, "--adapter", adapter, "--output", folder.file("out")],
+      limits: "ulimit -f 16")
+    #expect(result.exitCode == 1)
+    #expect(
+      result.errors.contains(
+        "/model.safetensors: cannot write the content: File too large\nhint: "),
+      "\(result.errors)")
+    #expect(left == [])
+  }
+
   @Test func ownRowsToCompareOn() throws {
     let rows = try folder.write(
       Array("{\"text\": \"hello the hell\"}\n{\"text\": \"12 the\"}\n".utf8), to: "rows.jsonl")

@@ -19,9 +19,9 @@ let tinyLayout = LlamaLayout(
 @discardableResult
 func convert(
   _ adapter: String, _ target: AdapterTarget, _ output: String, layout: LlamaLayout? = tinyLayout,
-  overwrite: Bool = false
+  dtype: DType? = nil, overwrite: Bool = false
 ) throws -> ConversionReport {
-  try AdapterConversion(adapter, to: target, layout: layout)
+  try AdapterConversion(adapter, to: target, layout: layout, dtype: dtype)
     .write(to: output, overwrite: overwrite)
 }
 
@@ -177,6 +177,85 @@ func convert(
     #expect(
       try selection([0], layout: tinyLayout) == (1, ["model.layers.0.self_attn.o_proj"]))
     #expect(try selection([1], layout: nil) == (2, ["model.layers.1.self_attn.o_proj"]))
+  }
+
+  /// Each number is the input's, rounded; PEFT's own folders too get another type.
+  @Test(arguments: AdapterTarget.allCases, [DType.float16, .bfloat16])
+  func otherElementTypes(target: AdapterTarget, dtype: DType) throws {
+    let path = Fixture.path("adapters/o-proj")
+    let report = try convert(path, target, folder.file("new"), dtype: dtype)
+    let (old, new) = (
+      try AdapterWeights(path), try AdapterWeights(folder.file("new"), layout: tinyLayout)
+    )
+    #expect(report.dtype == dtype && !report.isExact && report.vanished == 0)
+    #expect(report.narrowed == 2 * old.modules.count)
+    for (mine, theirs) in zip(new.modules, old.modules) {
+      #expect(mine.a.dtype == dtype && mine.b.dtype == dtype)
+      #expect(mine.a.elements == theirs.a.converted(to: dtype).elements)
+      let factor = Float(theirs.scale / mine.scale)
+      let b = (theirs.b.converted(to: .float32) * Tensor(factor)).converted(to: dtype)
+      #expect(mine.b.elements == b.elements)
+    }
+    #expect(
+      try convert(folder.file("new"), .peft, folder.file("wide"), dtype: .float32).narrowed == 0)
+    let model = try tinyModel()
+    try model.loadAdapter("x", from: folder.file("wide"))
+    let expected = try FixtureTensors("adapters/logits.safetensors").floats("o-proj")
+    expectClose(actual: try logits(model), expected: expected, atol: 0.02, rtol: 0.02)
+  }
+
+  @Test func numbersBeyondTheTypeAreNamed() throws {
+    var adapter = try AdapterFolder()
+    var values = [Float](repeating: 1e-9, count: 32)
+    adapter.set(AdapterFolder.name(0, "B"), Tensor(values, shape: [16, 2]))
+    let small = try convert(adapter.write(), .mlx, folder.file("small"), dtype: .float16)
+    #expect(small.vanished == 32 && small.narrowed == 1)
+    values[5] = 65_520
+    adapter.set(AdapterFolder.name(0, "B"), Tensor(values, shape: [16, 2]))
+    let path = try adapter.write()
+    let place = "IN/adapter_model.safetensors: "
+    for (target, name) in [
+      (AdapterTarget.peft, "the tensor \(AdapterFolder.name(0, "B"))"),
+      (.gguf, "B of model.layers.0.self_attn.o_proj"),
+      (.mlx, "B of model.layers.0.self_attn.o_proj"),
+    ] {
+      let text = message { try convert(path, target, folder.file("new"), dtype: .float16) }
+      #expect(
+        text.replacing(path, with: "IN") == place
+          + "\(name) has the value 65520.0 at 5, beyond what float16 holds\n"
+          + "hint: take --dtype bf16 or f32")
+    }
+    #expect(folder.contents == ["small"])
+    try convert(path, .gguf, folder.file("new"), dtype: .bfloat16)
+  }
+
+  /// PEFT's folder with another type keeps what only PEFT's files can hold.
+  @Test(arguments: TrainedPartsTests.kinds.indices, [false, true])
+  func whatOnlyPEFTHoldsIsKept(kind: Int, hasBiasOfB: Bool) throws {
+    var configuration = LoRAConfiguration(rank: 2, alpha: 4, targets: .names(["q_proj"]))
+    configuration.hasBiasOfB = hasBiasOfB
+    TrainedPartsTests.kinds[kind].change(&configuration)
+    if hasBiasOfB, configuration.targets != .names(["q_proj"]) { return }
+    let model = try tinyModel()
+    try model.addAdapter("a", configuration, seed: 1)
+    var random = Random(seed: 2)
+    for (_, parameter) in model.trainableParameters {
+      parameter.load(parameter.value + random.normal(parameter.value.shape, deviation: 0.2))
+    }
+    let original = folder.file("original")
+    try model.saveAdapter("a", configuration, to: original)
+    let file = "/adapter_model.safetensors"
+    try convert(original, .peft, folder.file("same"), dtype: .float32)
+    #expect(try bytes(folder.file("same") + file) == bytes(original + file))
+    let report = try convert(original, .peft, folder.file("half"), dtype: .float16)
+    #expect(report.leftOut == [])
+    #expect(
+      try bytes(folder.file("half/adapter_config.json"))
+        == bytes(original + "/adapter_config.json"))
+    let other = try tinyModel()
+    let loaded = try other.loadAdapter("b", from: folder.file("half"))
+    #expect(loaded.configuration == configuration && loaded.summary.warnings == [])
+    expectClose(actual: try logits(other), expected: try logits(model), atol: 0.02, rtol: 0.02)
   }
 
   @Test func aScaleOfZeroBecomesAnEmptyB() throws {

@@ -306,12 +306,17 @@ struct GGUFAdapter {
     }
     let vector = Tensor.full([16], 1)
     let file = "IN/adapter_model.safetensors: "
-    for (target, name) in [(AdapterTarget.gguf, "GGUF"), (.portable, "a portable adapter")] {
+    let reasons: [AdapterTarget: String] = [
+      .gguf: "GGUF cannot hold: llama.cpp reads A and B of pairs alone",
+      .mlx: "MLX cannot hold: mlx-lm refuses all but lora_a, lora_b and m",
+      .portable: "a portable adapter cannot hold: vLLM and other readers refuse or skip them",
+    ]
+    for target in [AdapterTarget.gguf, .portable] {
       #expect(
         try refusal("use_dora", true, (o + ".lora_magnitude_vector", vector), target)
           == file
           + "the adapter is DoRA's (model.layers.0.self_attn.o_proj has a magnitude), which "
-          + "\(name) cannot hold" + merge)
+          + "\(reasons[target] ?? "")" + merge)
     }
     let others: [(String, JSONValue, (String, Tensor), String)] = [
       ("lora_bias", true, (o + ".lora_B.bias", vector), "a bias of B (lora_bias)"),
@@ -330,12 +335,10 @@ struct GGUFAdapter {
       ),
     ]
     for (key, value, tensor, role) in others {
-      for (target, name) in [
-        (AdapterTarget.gguf, "GGUF"), (.mlx, "MLX"), (.portable, "a portable adapter"),
-      ] {
+      for target in [AdapterTarget.gguf, .mlx, .portable] {
         #expect(
           try refusal(key, value, tensor, target)
-            == file + "the tensor \(tensor.0) is \(role), which \(name) cannot hold" + merge)
+            == file + "the tensor \(tensor.0) is \(role), which \(reasons[target] ?? "")" + merge)
       }
     }
   }
@@ -349,7 +352,8 @@ struct GGUFAdapter {
     #expect(
       refusal(path, .peft)
         == "\(path): the adapter is in the form \"peft\" already\n"
-        + "hint: to fold its scale into the factors, use --to portable")
+        + "hint: to fold its scale into the factors, use --to portable; with --dtype it gets "
+        + "another element type")
     var head = try AdapterFolder()
     head.configuration["target_modules"] = ["lm_head"]
     head.tensors = [

@@ -24,7 +24,17 @@ public struct LogitDifference: Sendable, Hashable {
 
   /// Runs both models over every sequence, which has a token at least.
   public init(of first: Llama, _ second: Llama, over sequences: [[Int32]]) {
-    for tokens in sequences {
+    self.init(of: first, second, over: sequences) { _ in }
+  }
+
+  /// Runs both models over every sequence, which has a token at least.
+  ///
+  /// - Parameter onProgress: receives the number of sequences done; what it throws ends the work.
+  public init(
+    of first: Llama, _ second: Llama, over sequences: [[Int32]],
+    onProgress: (Int) throws -> Void
+  ) rethrows {
+    for (index, tokens) in sequences.enumerated() {
       let packing = Packing(lengths: [tokens.count])
       let a = first.hiddenStates(tokens, packing: packing)
       let b = second.hiddenStates(tokens, packing: packing)
@@ -32,6 +42,7 @@ public struct LogitDifference: Sendable, Hashable {
         let range = start..<min(start + Self.rowsAtATime, tokens.count)
         add(first.logits(a.rows(range)), second.logits(b.rows(range)))
       }
+      try onProgress(index + 1)
     }
   }
 

@@ -10,7 +10,7 @@ extension AdapterWeights {
   ///
   /// - Throws: `AdapterError` for what the files cannot hold; `OutputFileError`.
   package func write(to folder: String) throws {
-    let (writer, configuration) = try peft(layout: nil)
+    let (writer, configuration, _) = try peft(layout: nil)
     try writer.write(to: AdapterFile.path(folder, AdapterFile.tensorsName))
     try AtomicFile.write(
       configuration, to: AdapterFile.path(folder, AdapterFile.configurationName))

@@ -4,6 +4,7 @@
 import Foundation
 import LoRAFormats
 import LoRAJSON
+public import LoRATensor
 
 /// The forms that an adapter can be converted to.
 public enum AdapterTarget: String, Sendable, CaseIterable {
@@ -33,11 +34,17 @@ public struct ConversionReport: Sendable, Hashable {
   public let roundedFolded: Int
   /// Layers whose factors got zeros to have the rank of the others.
   public let padded: Int
+  /// The element type that was asked for.
+  public let dtype: DType?
+  /// Tensors with numbers that were rounded to that type.
+  public let narrowed: Int
+  /// Numbers that are too small for that type and became 0.
+  public let vanished: Int
   /// Tensors that say nothing about the adapter and were left out.
   public let leftOut: [String]
 
   /// Whether the factors are bit for bit those of the input.
-  public var isExact: Bool { exactlyFolded + roundedFolded + padded == 0 }
+  public var isExact: Bool { exactlyFolded + roundedFolded + padded == 0 && dtype == nil }
 }
 
 /// An adapter that can be written in another form.
@@ -46,6 +53,7 @@ package struct AdapterConversion {
   private let adapter: AdapterWeights
   private let writer: Writer
   private let report: FoldingReport
+  private let dtype: DType?
 
   private enum Writer {
     case file(GGUFWriter)
@@ -54,18 +62,26 @@ package struct AdapterConversion {
 
   /// Reads an adapter and makes its new form.
   ///
-  /// - Parameter layout: the modules of the base; needed to and from GGUF.
+  /// - Parameters:
+  ///   - layout: the modules of the base; needed to and from GGUF.
+  ///   - dtype: the type of the new factors, float32, float16 or bfloat16; nil: the old ones' types.
   /// - Throws: `AdapterError` naming what the new form cannot hold, or is broken in the old one;
   ///   `ModelFileError`.
-  package init(_ path: String, to target: AdapterTarget, layout: LlamaLayout?) throws {
+  package init(
+    _ path: String, to target: AdapterTarget, layout: LlamaLayout?, dtype: DType? = nil
+  ) throws {
+    precondition(
+      dtype.map { [.float32, .float16, .bfloat16].contains($0) } ?? true,
+      "AdapterConversion: factors are float32, float16 or bfloat16")
     self.target = target
+    self.dtype = dtype
     let form = try AdapterForm.detect(path)
-    guard form != target.form else {
+    guard form != target.form || dtype != nil else {
       throw AdapterError(
         file: path, message: "the adapter is in the form \"\(target.rawValue)\" already",
-        hint: form == .peft
+        hint: (form == .peft
           ? "to fold its scale into the factors, use --to portable"
-          : "copy it, or choose another form"
+          : "copy it, or choose another form") + "; with --dtype it gets another element type"
       )
     }
     if layout == nil, form == .gguf || target == .gguf {
@@ -82,11 +98,11 @@ package struct AdapterConversion {
     switch target {
     case .gguf:
       guard let layout else { preconditionFailure("AdapterConversion: checked above") }
-      let made = try adapter.gguf(layout: layout)
+      let made = try adapter.gguf(layout: layout, dtype: dtype)
       writer = .file(made.writer)
       report = made.report
     case .mlx:
-      let made = try adapter.mlx(layout: layout)
+      let made = try adapter.mlx(layout: layout, dtype: dtype)
       var style = JSONStyle.indented(4)
       style.sortKeys = true
       writer = .folder(
@@ -94,11 +110,16 @@ package struct AdapterConversion {
         configuration: JSONValue.object(made.settings).serialized(style) + "\n")
       report = made.report
     case .peft:
-      let made = try adapter.peft(layout: layout)
+      // Of one that is PEFT's already everything stays, also what no other form has.
+      let made =
+        if form == .peft, let dtype { try adapter.retyped(dtype) } else {
+          try adapter.peft(layout: layout, dtype: dtype)
+        }
       writer = .folder(
         made.writer, tensorsName: AdapterFile.tensorsName, configuration: made.configuration)
+      report = made.report
     case .portable:
-      let made = try adapter.portable(layout: layout)
+      let made = try adapter.portable(layout: layout, dtype: dtype)
       writer = .folder(
         made.writer, tensorsName: AdapterFile.tensorsName, configuration: made.configuration)
       report = made.report
@@ -132,7 +153,8 @@ package struct AdapterConversion {
     return ConversionReport(
       output: output, layerCount: adapter.modules.count, parameterCount: adapter.parameterCount,
       exactlyFolded: report.exact, roundedFolded: report.rounded, padded: report.padded,
-      leftOut: adapter.extras.map(\.name))
+      dtype: dtype, narrowed: report.narrowed, vanished: report.vanished,
+      leftOut: target == .peft ? [] : adapter.extras.map(\.name))
   }
 
   private func checkFree(_ file: String, overwrite: Bool) throws {

@@ -105,8 +105,14 @@ extension AdapterWeights {
   }
 
   /// The adapter as a GGUF file for llama.cpp, ready to be written, and what was folded for it.
-  func gguf(layout: LlamaLayout) throws -> (writer: GGUFWriter, report: FoldingReport) {
-    try refuse(beyond: [], target: "GGUF", hint: Self.mergeHint)
+  ///
+  /// - Parameter dtype: the type of the numbers; nil: the types that they have.
+  func gguf(
+    layout: LlamaLayout, dtype: DType? = nil
+  ) throws -> (writer: GGUFWriter, report: FoldingReport) {
+    try refuse(
+      beyond: [], target: "GGUF", because: "llama.cpp reads A and B of pairs alone",
+      hint: Self.mergeHint)
     try layout.check(self)
     if layout.tiesEmbeddings, modules.contains(where: { $0.path == "lm_head" }) {
       throw failure(
@@ -121,6 +127,7 @@ extension AdapterWeights {
       Float(module.scale * Double(module.rank)) == alpha
         ? module.scale : Double(alpha) / Double(module.rank)
     }
+    try adapter.round(to: dtype, &report)
     var writer = GGUFWriter()
     writer.set(Key.architecture, .string(LlamaLayout.architecture))
     writer.set(Key.type, .string("adapter"))

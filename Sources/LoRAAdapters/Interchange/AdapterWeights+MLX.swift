@@ -64,11 +64,15 @@ extension AdapterWeights {
 
   /// The adapter as mlx-lm's folder, ready to be written, and what was folded for it.
   ///
-  /// - Parameter layout: the modules of the base, where it is known.
+  /// - Parameters:
+  ///   - layout: the modules of the base, where it is known.
+  ///   - dtype: the type of the numbers; nil: the types that they have.
   func mlx(
-    layout: LlamaLayout?
+    layout: LlamaLayout?, dtype: DType? = nil
   ) throws -> (writer: SafeTensorsWriter, settings: JSONObject, report: FoldingReport) {
-    try refuse(beyond: [.magnitude], target: "MLX", hint: Self.mergeHint)
+    try refuse(
+      beyond: [.magnitude], target: "MLX", because: "mlx-lm refuses all but lora_a, lora_b and m",
+      hint: Self.mergeHint)
     let withLengths = modules.filter { $0.magnitude != nil }.count
     guard withLengths == 0 || withLengths == modules.count else {
       throw failure(
@@ -88,6 +92,7 @@ extension AdapterWeights {
     let scale = adapter.mostCommon(\.scale) ?? 1
     try adapter.fold(&report) { _ in scale }
     adapter.pad(toRank: largestRank, &report)
+    try adapter.round(to: dtype, &report)
     var writer = SafeTensorsWriter(metadata: metadata)
     for module in adapter.modules {
       writer.add(module.path + ".lora_a", StoredTensor(module.a.transposedAsStored()))

@@ -7,11 +7,16 @@ import LoRATensor
 extension AdapterWeights {
   /// The adapter as PEFT's folder, ready to be written.
   ///
-  /// - Parameter layout: the modules of the base, where it is known: then targets are short names.
+  /// - Parameters:
+  ///   - layout: the modules of the base, where it is known: then targets are short names.
+  ///   - dtype: the type of the numbers; nil: the types that they have.
   func peft(
-    layout: LlamaLayout?
-  ) throws -> (writer: SafeTensorsWriter, configuration: String) {
+    layout: LlamaLayout?, dtype: DType? = nil
+  ) throws -> (writer: SafeTensorsWriter, configuration: String, report: FoldingReport) {
     try refuse(beyond: [.magnitude], target: "PEFT's files, written anew,", hint: Self.mergeHint)
+    var adapter = self
+    var report = FoldingReport()
+    try adapter.round(to: dtype, &report)
     let rank = Int(mostCommon { Double($0.rank) } ?? 1)
     let alpha = Float(mostCommon { Double(Float($0.scale * Double($0.rank))) } ?? 0)
     var result = LoRAConfiguration(
@@ -29,18 +34,21 @@ extension AdapterWeights {
       throw failure(
         "the pair of \(plain.path) has no DoRA magnitude, others have", "convert the whole adapter")
     }
-    return (tensors, PEFTConfiguration.text(of: result))
+    return (adapter.tensors, PEFTConfiguration.text(of: result), report)
   }
 
   /// The adapter as PEFT's folder with alpha = r and nothing else that a reader could miss.
   func portable(
-    layout: LlamaLayout?
+    layout: LlamaLayout?, dtype: DType? = nil
   ) throws -> (writer: SafeTensorsWriter, configuration: String, report: FoldingReport) {
-    try refuse(beyond: [], target: "a portable adapter", hint: Self.mergeHint)
+    try refuse(
+      beyond: [], target: "a portable adapter",
+      because: "vLLM and other readers refuse or skip them", hint: Self.mergeHint)
     var adapter = self
     var report = FoldingReport()
     try adapter.fold(&report) { _ in 1 }
     adapter.pad(toRank: largestRank, &report)
+    try adapter.round(to: dtype, &report)
     let configuration = LoRAConfiguration(
       rank: largestRank, alpha: Float(largestRank), dropout: dropout,
       targets: .names(targetNames(layout)), baseModel: baseModel)
@@ -90,10 +98,13 @@ extension AdapterWeights {
   static let mergeHint = "merge the adapter into its model with lora merge instead"
 
   /// - Throws: `AdapterError` where the adapter has more than pairs and the given parts.
-  func refuse(beyond parts: Set<PairPart>, target: String, hint: String) throws {
+  func refuse(
+    beyond parts: Set<PairPart>, target: String, because reason: String? = nil, hint: String
+  ) throws {
+    let cannot = "\(target) cannot hold" + (reason.map { ": \($0)" } ?? "")
     if !parts.contains(.magnitude), let module = modules.first(where: { $0.magnitude != nil }) {
       throw failure(
-        "the adapter is DoRA's (\(module.path) has a magnitude), which \(target) cannot hold", hint)
+        "the adapter is DoRA's (\(module.path) has a magnitude), which \(cannot)", hint)
     }
     // A copy of a base weight changes nothing; PEFT adds it where an embedding is adapted.
     let trained = extras.filter { $0.role != PEFTTensor.baseCopy }
@@ -101,6 +112,6 @@ extension AdapterWeights {
     throw failure(
       "the tensor \(first.name.shortened) is \(first.role)"
         + (trained.count > 1 ? ", and there are \(trained.count - 1) more," : ",")
-        + " which \(target) cannot hold", hint)
+        + " which \(cannot)", hint)
   }
 }

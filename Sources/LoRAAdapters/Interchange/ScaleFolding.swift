@@ -10,6 +10,10 @@ package struct FoldingReport: Sendable, Hashable {
   package var rounded = 0
   /// Layers whose factors got zeros to have the others' rank.
   package var padded = 0
+  /// Tensors with numbers that were rounded to the element type asked for.
+  package var narrowed = 0
+  /// Numbers that are too small for that type and became 0.
+  package var vanished = 0
 }
 
 extension AdapterWeights {
