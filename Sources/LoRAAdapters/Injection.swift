@@ -35,10 +35,7 @@ extension Module {
     guard selection.unmatched.isEmpty else { throw map.noMatch(selection.unmatched) }
 
     var random = Random(seed: seed)
-    let starts = try selection.layers.mapConcurrently { try $0.makeStart() }
-    let pairs = try zip(selection.layers, starts).map { layer, start in
-      try layer.makePair(random: &random, start: start)
-    }
+    let pairs = try selection.layers.map { try $0.makePair(random: &random) }
     let isEnabled = areAdaptersEnabled
     freeze()
     for (target, pair) in zip(selection.layers, pairs) {
@@ -70,32 +67,14 @@ extension Module {
 }
 
 extension TargetedLayer {
-  /// The layer's plain base.
-  private var base: (any LinearLayer)? { site.adapted?.base ?? site.linear }
-
-  /// The first values of PiSSA, the one initialisation that is worth several processors.
-  fileprivate func makeStart() throws -> (a: Tensor, b: Tensor)? {
-    guard site.embedding == nil, pair.initialization == .pissa(iterations: nil), let base else {
-      return nil
-    }
-    try pair.validate()
-    return try located { try pair.start(besides: base.operand.weight) }
-  }
-
   /// A new pair beside the layer's base.
-  fileprivate func makePair(
-    random: inout Random, start: (a: Tensor, b: Tensor)?
-  ) throws -> LowRankPair? {
+  fileprivate func makePair(random: inout Random) throws -> LowRankPair? {
     if let embedding = site.embedding {
       return try LowRankPair(pair, besideEmbedding: embedding, random: &random)
     }
-    guard let base else { return nil }
-    return try located { try LowRankPair(pair, beside: base, random: &random, start: start) }
-  }
-
-  private func located<T>(_ body: () throws -> T) throws -> T {
+    guard let base = site.adapted?.base ?? site.linear else { return nil }
     do {
-      return try body()
+      return try LowRankPair(pair, beside: base, random: &random)
     } catch let error as LinearAlgebraError {
       throw AdapterError(message: "\(path): \(error.message)", hint: error.hint)
     }

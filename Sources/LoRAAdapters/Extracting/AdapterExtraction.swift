@@ -44,6 +44,10 @@ package struct AdapterExtraction {
     return total > 0 ? layers.reduce(0) { $0 + $1.squared * $1.explained } / total : 1
   }
 
+  /// The smaller side up to which all singular values are computed; above, the largest are found by
+  /// subspace iteration, which is as good for an adapter and does not take minutes a layer.
+  private static let largestExact = 1024
+
   /// Takes the difference of two models of one shape, layer by layer.
   ///
   /// - Parameters:
@@ -61,22 +65,6 @@ package struct AdapterExtraction {
     let adaptable = try ModuleMap(base).layers(named: targets)
     adapter = AdapterWeights(modules: [], form: .peft, source: "")
     var modules: [AdapterWeights.Module] = []
-    // As many at a time as keep the processors busy, and no more: differences are as large as weights.
-    var waiting: [Difference] = []
-    func decompose() throws {
-      let factors = try waiting.mapConcurrently { $0.isExact(rank) ? try $0.exact(rank) : nil }
-      for (entry, exact) in zip(waiting, factors) {
-        let (a, b) = try exact ?? entry.approximate(rank)
-        let missing = (entry.delta - b.matmul(a)).squaredNorm
-        let squared = entry.delta.squaredNorm
-        layers.append(
-          Layer(
-            path: entry.path, rank: a.shape[0], change: (squared / entry.base).squareRoot(),
-            explained: max(0, 1 - missing / squared), squared: squared))
-        modules.append(AdapterWeights.Module(path: entry.path, a: a, b: b, scale: 1))
-      }
-      waiting = []
-    }
     for (index, (before, after)) in parameters.enumerated() {
       try onProgress(index, parameters.count)
       let path = String(before.path.dropLast(".weight".count))
@@ -86,12 +74,18 @@ package struct AdapterExtraction {
         continue
       }
       let old = before.rows(0..<before.rowCount)
-      let delta = after.rows(0..<after.rowCount) - old
-      guard delta.squaredNorm != 0 else { continue }
-      waiting.append(Difference(path: path, delta: delta, base: old.squaredNorm))
-      if waiting.count >= 2 * Engine.threadCount { try decompose() }
+      let difference = after.rows(0..<after.rowCount) - old
+      guard difference.squaredNorm != 0 else { continue }
+      let (a, b) = try Self.factors(of: difference, rank: rank, path: path)
+      let missing = (difference - b.matmul(a)).squaredNorm
+      layers.append(
+        Layer(
+          path: path, rank: a.shape[0],
+          change: (difference.squaredNorm / old.squaredNorm).squareRoot(),
+          explained: max(0, 1 - missing / difference.squaredNorm),
+          squared: difference.squaredNorm))
+      modules.append(AdapterWeights.Module(path: path, a: a, b: b, scale: 1))
     }
-    try decompose()
     guard !modules.isEmpty else {
       throw AdapterError(
         message: "the models do not differ in any of the linear layers",
@@ -107,6 +101,31 @@ package struct AdapterExtraction {
   package mutating func setBase(_ name: String, identity: String) {
     adapter.baseModel = name
     adapter.baseIdentity = identity
+  }
+
+  private static func factors(
+    of difference: Tensor, rank: Int, path: String
+  ) throws -> (a: Tensor, b: Tensor) {
+    do {
+      let side = min(difference.shape[0], difference.shape[1])
+      guard side > largestExact, rank < side / 4 else {
+        return try difference.singularValueDecomposition(rank: rank).factors()
+      }
+      // Some more vectors than asked for, of which the best are kept: they converge faster.
+      var random = Random(seed: 42)
+      let wide = try difference.singularValueDecomposition(
+        rank: rank + 8, iterations: 4, random: &random
+      ).factors()
+      let b = Tensor.zeros([difference.shape[0], rank])
+      withExtendedLifetime(wide.b) {
+        for row in 0..<b.shape[0] {
+          (b.floats + row * rank).update(from: wide.b.floats + row * (rank + 8), count: rank)
+        }
+      }
+      return (wide.a.rows(0..<rank).copied(), b)
+    } catch let error as LinearAlgebraError {
+      throw AdapterError(message: "\(path): \(error.message)", hint: error.hint)
+    }
   }
 
   /// The parameters of both models side by side.
@@ -152,51 +171,6 @@ extension ModuleMap {
     let selection = try select(LoRAConfiguration(targets: .names(names)))
     guard selection.unmatched.isEmpty else { throw noMatch(selection.unmatched) }
     return Set(selection.layers.map(\.path))
-  }
-}
-
-/// A layer's ΔW on its way into a pair.
-private struct Difference: Sendable {
-  let path: String
-  let delta: Tensor
-  /// ‖W_base‖².
-  let base: Double
-
-  /// The smaller side up to which all singular values are computed; above, the largest are found by
-  /// subspace iteration, which is as good for an adapter and does not take minutes a layer.
-  private static let largestExact = 1024
-
-  func isExact(_ rank: Int) -> Bool {
-    let side = min(delta.shape[0], delta.shape[1])
-    return side <= Self.largestExact || rank >= side / 4
-  }
-
-  func exact(_ rank: Int) throws -> (a: Tensor, b: Tensor) {
-    try located { try delta.lowRankFactors(rank: rank) }
-  }
-
-  func approximate(_ rank: Int) throws -> (a: Tensor, b: Tensor) {
-    // Some more vectors than asked for, of which the best are kept: they converge faster.
-    var random = Random(seed: 42)
-    let wide = try located {
-      try delta.singularValueDecomposition(rank: rank + 8, iterations: 4, random: &random)
-        .factors()
-    }
-    let b = Tensor.zeros([delta.shape[0], rank])
-    withExtendedLifetime(wide.b) {
-      for row in 0..<b.shape[0] {
-        (b.floats + row * rank).update(from: wide.b.floats + row * (rank + 8), count: rank)
-      }
-    }
-    return (wide.a.rows(0..<rank).copied(), b)
-  }
-
-  private func located<T>(_ body: () throws -> T) throws -> T {
-    do {
-      return try body()
-    } catch let error as LinearAlgebraError {
-      throw AdapterError(message: "\(path): \(error.message)", hint: error.hint)
-    }
   }
 }
 

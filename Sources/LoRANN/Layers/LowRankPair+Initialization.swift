@@ -13,17 +13,9 @@ extension LowRankPair {
   public convenience init(
     _ configuration: LoRALinearConfiguration, beside base: any LinearLayer, random: inout Random
   ) throws {
-    try self.init(configuration, beside: base, random: &random, start: nil)
-  }
-
-  /// - Parameter start: A₀ and B₀ that follow from the weight, where they are known already.
-  package convenience init(
-    _ configuration: LoRALinearConfiguration, beside base: any LinearLayer, random: inout Random,
-    start: (a: Tensor, b: Tensor)?
-  ) throws {
     try configuration.validate()
     let weight = base.operand.weight.detached
-    let factors = try start ?? configuration.makeFactors(for: weight, random: &random)
+    let factors = try configuration.makeFactors(for: weight, random: &random)
     let outFeatures = base.outFeatures
     self.init(
       a: Parameter(factors.a), b: Parameter(factors.b), scale: configuration.scale,
@@ -79,11 +71,13 @@ extension LoRALinearConfiguration {
       return try orthogonalFactors(inFeatures, outFeatures, random: &random)
     case .pissa(let iterations):
       // s·B·A is the best approximation of W of rank r: each factor takes the roots of S/s.
-      guard let iterations else {
-        return padded(try weight.lowRankFactors(rank: rank, times: 1 / scale))
-      }
-      let svd = try weight.singularValueDecomposition(
-        rank: rank, iterations: iterations, random: &random)
+      let svd =
+        if let iterations {
+          try weight.singularValueDecomposition(
+            rank: rank, iterations: iterations, random: &random)
+        } else {
+          try weight.singularValueDecomposition(rank: rank)
+        }
       return padded(svd.factors(times: 1 / scale))
     case .olora:
       // The first r columns of Q need no more than the first r of W, and R = QᵀW.
