@@ -33,4 +33,13 @@ const lk_table *lk_kernels(void) {
   return current;
 }
 
+int lk_has_bf16_kernels(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return lk_kernels() == &lk_table_v4 && __builtin_cpu_supports("avx512bf16");
+#else
+  return 0;
+#endif
+}
+
 const char *lk_isa_name(void) { return lk_kernels()->name; }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lora_kernels.h"
+#include "kernel_table.h"
 #include "parallel.h"
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -300,7 +301,7 @@ static void gemm_by_widening(const product_key *key, const void *a, const void *
 }
 
 void lk_gemm(const lk_gemm_arguments *g) {
-  if (g->m == 0 || g->n == 0) return;
+  if (g->m == 0 || g->n == 0 || lk_narrow_gemm(g)) return;
   product_key key;
   memset(&key, 0, sizeof key);
   key.m = g->m;

@@ -1,5 +1,6 @@
-// Products of few rows for processors with AVX-512 and its bf16 dot products.
+// Products of few rows, and with few columns, for processors with AVX-512 and its bf16 dot products.
 #if defined(__x86_64__)
+#include <immintrin.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,5 +13,6 @@
 #define LK_ROW_PRODUCT void lk_row_product_v4_bf16
 #include "float_types_body.h"
 #include "quantized_product_body.h"
+#include "narrow_product_body.h"
 #pragma clang attribute pop
 #endif

@@ -111,13 +111,31 @@ typedef struct {
   lk_activation_table f32, bf16;
 } lk_table;
 
+// A product of a large matrix, read as it lies, and a narrow one in words; see narrow_product_body.h.
+enum { NARROW_LIMIT = 64 };  // columns of the narrow matrix
+typedef struct {
+  const uint16_t *wide;
+  size_t wide_stride, depth, narrow;
+  const uint32_t *words;
+  void *c;
+  size_t c_stride;
+  lk_dtype c_type;
+  int narrow_first;  // the narrow matrix's columns are C's rows
+} lk_narrow_product;
+
 extern const lk_table lk_table_baseline;
 #if defined(__x86_64__)
 extern const lk_table lk_table_v3;
 extern const lk_table lk_table_v4;
 // For processors that have AVX512-BF16 too.
 void lk_row_product_v4_bf16(const lk_row_product *p, size_t begin, size_t end);
+void lk_narrow_rows_v4_bf16(const lk_narrow_product *p, size_t begin, size_t end);
+void lk_narrow_columns_v4_bf16(const lk_narrow_product *p, size_t begin, size_t end);
 #endif
+// Whether the two above run here.
+int lk_has_bf16_kernels(void);
+// Runs the product if it is one of a narrow matrix that we multiply ourselves; 0 if it is not.
+int lk_narrow_gemm(const lk_gemm_arguments *arguments);
 
 const lk_table *lk_kernels(void);
 

@@ -17,10 +17,7 @@ typedef void (*row_product_kernel)(const lk_row_product *p, size_t begin, size_t
 
 static row_product_kernel kernel_of(const lk_table *kernels) {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (kernels == &lk_table_v4 && __builtin_cpu_supports("avx512bf16")) {
-    return lk_row_product_v4_bf16;
-  }
+  if (kernels == &lk_table_v4 && lk_has_bf16_kernels()) return lk_row_product_v4_bf16;
 #endif
   return kernels->row_product;
 }
