@@ -24,6 +24,9 @@ final class Interruption {
   /// Names an unfinished folder that the second signal, which ends the process at once, removes.
   func removeOnAbort(_ folder: String) { requests.unfinished.withLock { $0 = folder } }
 
+  /// Removes that folder, also where the second signal is just doing so.
+  func removeUnfinished() { requests.removeUnfinished() }
+
   /// - Parameter note: what the first signal makes the command do, for the person who sent it.
   init(note: String = "finishing the step, then saving; once more to end at once") {
     let requests = Requests(note: note)
@@ -60,15 +63,17 @@ final class Interruption {
       }
       // Files are renamed into place: ending here leaves none half written.
       guard isFirst else {
-        if let folder = unfinished.withLock({ $0 }) { Self.remove(folder) }
+        removeUnfinished()
         _exit(128 + number)
       }
       Console.error("\n\(note)\n")
     }
 
-    /// The work may be removing the folder at the same time, and each then misses what the other took.
-    private static func remove(_ folder: String) {
+    /// The work and the signal's thread may both be removing the folder, and each then misses what
+    /// the other took.
+    func removeUnfinished() {
       let files = FileManager.default
+      guard let folder = unfinished.withLock({ $0 }) else { return }
       for _ in 0..<100 where files.fileExists(atPath: folder) {
         try? files.removeItem(atPath: folder)
         usleep(1_000)

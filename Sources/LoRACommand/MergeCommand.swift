@@ -71,14 +71,19 @@ struct MergeCommand: ParsableCommand {
     let interruption = Interruption(note: "removing what was written; once more to end at once")
     let progress = WriteProgress(total: merged.byteCount)
     var difference: LogitDifference?
-    try AtomicFolder.write(to: output) { folder in
-      interruption.removeOnAbort(folder)
-      try merged.write(to: folder, maximumShardBytes: maxShardSize.bytes) { done in
-        try interruption.check()
-        progress.show(done)
+    do {
+      try AtomicFolder.write(to: output) { folder in
+        interruption.removeOnAbort(folder)
+        try merged.write(to: folder, maximumShardBytes: maxShardSize.bytes) { done in
+          try interruption.check()
+          progress.show(done)
+        }
+        progress.clear()
+        difference = try compare(network, with: folder, over: sample, interruption)
       }
-      progress.clear()
-      difference = try compare(network, with: folder, over: sample, interruption)
+    } catch {
+      interruption.removeUnfinished()
+      throw error
     }
     report(merged, difference, tied: network.configuration.tiesEmbeddings)
   }
