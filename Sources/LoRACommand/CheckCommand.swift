@@ -32,13 +32,13 @@ struct CheckCommand: ParsableCommand {
   private func printText(_ run: PreparedRun, _ probe: RunProbe, _ warnings: [Finding]) {
     for verdict in run.verdicts where verdict.hint.isEmpty {
       let name = verdict.setting.replacing("_", with: " ") + " " + verdict.value
-      Console.say("\(name): \(verdict.text)")
+      Console.tell("\(name): \(verdict.text)")
     }
-    Console.say(
+    Console.tell(
       "expected: \(Console.fixed(probe.megabytes, 0)) MB of memory, \(Console.time(probe.seconds)) "
         + "at \(Console.fixed(probe.tokensPerSecond, 0)) tokens/s (from a few steps of it)")
-    for finding in warnings { Console.say("warning: \(finding)") }
-    Console.say(
+    for finding in warnings { Console.tell("warning: \(finding)") }
+    Console.tell(
       warnings.isEmpty
         ? "nothing is wrong" : "\(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
   }
@@ -52,7 +52,7 @@ struct CheckCommand: ParsableCommand {
       JSONValue.object([
         "rows": .integer(report.rows), "format": .string(run.data.format.rawValue),
         "messages_by_role": .object(roles),
-        "evaluation_rows": run.evalData.map { .integer($0.examples.count) } ?? .null,
+        "evaluation_rows": run.evalData.map { .integer($0.count) } ?? .null,
         "tokens": .integer(report.tokens), "supervised_tokens": .integer(report.supervisedTokens),
         "supervised_share": .number(report.supervisedShare),
         "lengths": .object([

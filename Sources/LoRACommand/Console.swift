@@ -11,10 +11,10 @@ enum Console {
   static let isColoured =
     isatty(1) != 0 && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
 
-  /// The width of the terminal in characters.
-  static var width: Int {
+  /// The width of the terminal of a stream in characters.
+  static func width(of stream: Int32) -> Int {
     var size = winsize()
-    return ioctl(2, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    return ioctl(stream, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
   }
 
   static func say(_ text: String) {
@@ -22,7 +22,7 @@ enum Console {
     FileHandle.standardOutput.write(Data((text + "\n").utf8))
   }
 
-  static func warn(_ text: String) { error("warning: \(text)\n") }
+  static func warn(_ text: String) { complain("warning: \(text)\n") }
 
   static func error(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 

@@ -78,8 +78,9 @@ struct EvalCommand: ParsableCommand {
         lines.append("\(label) \(Console.fixed(share * 100, 1))% (\(count) of \(scores.rows))")
       }
     }
-    Console.say(
-      json ? JSONValue.object(object).serialized(.compact) : lines.joined(separator: "\n"))
+    json
+      ? Console.say(JSONValue.object(object).serialized(.compact))
+      : Console.tell(lines.joined(separator: "\n"))
   }
 
   private func answer(
@@ -100,7 +101,7 @@ struct EvalCommand: ParsableCommand {
   }
 
   private func show(_ task: GenerationTask, _ answer: String) {
-    Console.say(
+    Console.tell(
       """
       line \(task.line)
         asked    \(task.question.oneLine)

@@ -66,7 +66,7 @@ final class Interruption {
         removeUnfinished()
         _exit(128 + number)
       }
-      Console.error("\n\(note)\n")
+      Console.complain("\n\(note)\n")
     }
 
     /// The work and the signal's thread may both be removing the folder, and each then misses what

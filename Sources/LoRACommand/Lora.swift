@@ -24,6 +24,19 @@ struct Lora: ParsableCommand {
     // A file above the limit of `ulimit -f` is then an error of writing, after which what was
     // begun is removed; the signal would end the process in the middle.
     signal(SIGXFSZ, SIG_IGN)
-    main(nil)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      end(with: error)
+    }
+  }
+
+  /// Ends the process as ArgumentParser would, with lines that fit the terminal.
+  private static func end(with error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let text = fullMessage(for: error)
+    if !text.isEmpty { code.isSuccess ? Console.say(text) : Console.complain(text + "\n") }
+    Foundation.exit(code.rawValue)
   }
 }

@@ -23,9 +23,8 @@ extension PreparedRun {
   }
 
   /// Evaluates the adapter as it is now.
-  func evaluate() throws -> RunEvaluation {
-    let examples = evalData?.examples ?? []
-    let evaluation = LoRATraining.evaluate(model.network, examples)
+  func evaluate(on evalData: EvaluationRows) throws -> RunEvaluation {
+    let evaluation = try LoRATraining.evaluate(model.network, evalData)
     var json: JSONObject = [
       "eval_loss": .number(evaluation.loss), "eval_perplexity": .number(evaluation.perplexity),
       "eval_rows": .integer(evaluation.rows),
@@ -34,10 +33,10 @@ extension PreparedRun {
     var line =
       "eval loss \(Console.fixed(evaluation.loss, 4))  perplexity "
       + Console.fixed(evaluation.perplexity, 3)
-    if configuration.evalGenerate, let evalData {
+    if configuration.evalGenerate {
       let scores = try model.scoreAnswers(
         of: evalData.file,
-        lines: Set(examples.prefix(configuration.evalGenerateRows).map(\.line)),
+        lines: Set(evalData.lines(first: configuration.evalGenerateRows)),
         pattern: try configuration.evalRegex.map(AnswerPattern.init))
       for (name, _, share) in scores.shares {
         json["eval_" + name] = .number(share)

@@ -11,9 +11,13 @@ import LoRAText
 import LoRATraining
 
 extension PreparedRun {
-  /// The facts of the model card and of the report.
+  /// The facts of the report.
   func runFacts(_ folder: RunFolder) throws -> [(name: String, value: String)] {
     let totals = try RunTotals(folder)
+    return try trainingFacts(totals) + evaluationFacts(totals.lastEvaluation)
+  }
+
+  private func trainingFacts(_ totals: RunTotals) throws -> [(name: String, value: String)] {
     let total = trainer.totalSteps
     let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
     var facts = [
@@ -39,7 +43,6 @@ extension PreparedRun {
       ("learning rate", "\(configuration.learningRate), \(configuration.schedule.rawValue)"),
     ]
     if let loss = totals.loss { facts.append(("last training loss", Console.fixed(loss, 4))) }
-    facts += evaluationFacts(totals.lastEvaluation)
     facts += [
       ("precision, seed", "\(model.network.computeType.name), \(configuration.seed)"),
       (
@@ -80,16 +83,25 @@ extension PreparedRun {
     ).html
   }
 
-  /// The base model's name on the Hugging Face Hub, where its files say it.
-  var baseIdentifier: String? { (try? ModelSource(path: configuration.model))?.hubIdentifier }
+  /// The model card.
+  func card(_ folder: RunFolder) throws -> String {
+    let totals = try RunTotals(folder)
+    // Of an interrupted run, the last evaluation may be that of an earlier step.
+    let last = totals.lastEvaluation
+    return ModelCard(
+      run: configuration, facts: try trainingFacts(totals),
+      evaluation: last?["step"]?.integerValue == totals.steps ? last : nil,
+      base: (try? ModelSource(path: configuration.model))?.origin ?? ModelOrigin(),
+      format: data.format
+    ).text
+  }
 
   /// Answers to a few rows, of the evaluation where there is one.
   func samples(_ count: Int) throws -> [RunReport.Sample] {
-    let source = evalData ?? data
-    guard source.format != .text else { return [] }
-    let lines = Set(source.examples.prefix(count).map(\.line))
+    guard (evalData?.format ?? data.format) != .text else { return [] }
+    let lines = evalData?.lines(first: count) ?? data.examples.prefix(count).map(\.line)
     let tasks = try GenerationTask.tasks(
-      contentsOf: source.file, encoder: encoder, lines: lines)
+      contentsOf: evalData?.file ?? data.file, encoder: encoder, lines: Set(lines))
     let limit = model.network.configuration.contextLength
     let fitting = tasks.filter { $0.prompt.count + Self.answerLength <= limit }
     try model.network.setAdapterEnabled(Self.adapterName, false)

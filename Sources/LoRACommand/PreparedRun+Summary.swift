@@ -15,7 +15,7 @@ extension PreparedRun {
     let network = model.network
     let adapter = model.adapters[Self.adapterName] ?? configuration.adapter
     let lengths = report.lengths
-    Console.say(
+    Console.tell(
       """
       \(data.file): \(Console.count(report.rows)) rows (\(formatText)), \
       \(Console.count(report.tokens)) tokens, \(Console.count(report.supervisedTokens)) with loss \
@@ -25,9 +25,9 @@ extension PreparedRun {
       \(stopText)
       """)
     if let evalData {
-      Console.say("evaluation: \(Console.count(evalData.examples.count)) rows of \(evalData.file)")
+      Console.tell("evaluation: \(Console.count(evalData.count)) rows of \(evalData.file)")
     }
-    Console.say(
+    Console.tell(
       """
       \(configuration.model): \(Console.short(network.parameterCount)) parameters, \
       \(network.configuration.layerCount) layers, \(network.computeType.name) on \
@@ -40,10 +40,10 @@ extension PreparedRun {
       \(memory.description)
       """)
     for example in data.examples.prefix(max(samples, 0)) {
-      Console.say("\nline \(example.line), what carries loss \(RowMarking.legend):")
+      Console.tell("\nline \(example.line), what carries loss \(RowMarking.legend):")
       Console.say(RowMarking.text(example, encoder.tokenizer, limit: limit))
     }
-    if samples > 0 { Console.say("") }
+    if samples > 0 { Console.tell("") }
   }
 
   /// messages: 2 system, 480 user, 480 assistant

@@ -15,7 +15,7 @@ struct PreparedRun {
   let configuration: RunConfiguration
   let encoder: TextEncoder
   let data: Dataset
-  let evalData: Dataset?
+  let evalData: EvaluationRows?
   let report: DataReport
   let model: LanguageModel
   let summary: AdapterSummary
@@ -35,17 +35,21 @@ struct PreparedRun {
     encoder = try source.encoder()
     let context = try source.configuration().contextLength
     let encoder = encoder
-    func dataset(_ path: String) throws -> Dataset {
-      try Dataset(
-        contentsOf: path, encoder: encoder,
-        maxLength: configuration.maxLength ?? context, truncation: configuration.truncation)
-    }
-    let rows = try dataset(configuration.data)
+    let (longest, truncation) = (configuration.maxLength ?? context, configuration.truncation)
     if let share = configuration.evalSplit {
-      let parts = try rows.split(evaluationShare: share)
-      (data, evalData) = (parts.training, parts.evaluation)
+      (data, evalData) = try Dataset.split(
+        configuration.data, encoder: encoder, maxLength: longest, truncation: truncation,
+        evaluationShare: share)
     } else {
-      (data, evalData) = (rows, try configuration.evalData.map(dataset))
+      let rows = try Dataset(
+        contentsOf: configuration.data, encoder: encoder, maxLength: longest,
+        truncation: truncation)
+      data = rows
+      evalData = try configuration.evalData.map {
+        try EvaluationRows(
+          contentsOf: $0, encoder: encoder, maxLength: longest, truncation: truncation,
+          training: rows)
+      }
     }
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
     // Weights stay mapped until it is decided where they will be, which is before the adapter is

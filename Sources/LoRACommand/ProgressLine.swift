@@ -21,34 +21,41 @@ struct ProgressLine {
   private var elapsed: Double { start.duration(to: .now).inSeconds }
 
   /// Shows how far the work is.
-  mutating func show(_ done: Int, _ text: String) {
+  ///
+  /// - Parameter figures: the most important first: a narrow terminal has no room for the last.
+  mutating func show(_ done: Int, _ figures: String...) {
     let now = done - first
     let remaining = now > 0 ? elapsed / Double(now) * Double(total - done) : .infinity
     if Console.isTerminal {
       if done == total { return clear() }
-      draw("\(done)/\(total)  \(text)", done, "ETA \(Console.time(remaining))")
+      draw(done, figures, "ETA \(Console.time(remaining))")
     } else if lastShown.duration(to: .now).inSeconds >= quietSeconds {
-      Console.error("\(done)/\(total)  \(text)  ETA \(Console.time(remaining))\n")
+      let all = ["\(done)/\(total)"] + figures + ["ETA \(Console.time(remaining))"]
+      Console.error(all.joined(separator: "  ") + "\n")
       lastShown = .now
     }
   }
 
   /// Says on the line what is going on beside the work, until it is drawn again.
   func note(_ done: Int, _ text: String) {
-    if Console.isTerminal { draw("\(done)/\(total)  \(text)", done, "") }
+    if Console.isTerminal { draw(done, [text], nil) }
   }
 
   /// A line that is wider than the terminal would be broken, and drawn again below itself: what is
-  /// least important goes.
-  private func draw(_ text: String, _ done: Int, _ end: String) {
-    let width = Console.width - 1
-    let tail = end.isEmpty ? "" : "  " + end
-    let barWidth = min(24, width - text.count - tail.count - 3)
+  /// least important goes, the bar first, then a figure after the other.
+  private func draw(_ done: Int, _ figures: [String], _ end: String?) {
+    let width = Console.width(of: 2) - 1
+    func line(_ count: Int, _ gap: String) -> String {
+      (["\(done)/\(total)"] + figures.prefix(count) + (end.map { [$0] } ?? []))
+        .joined(separator: gap)
+    }
+    let lines = (0...figures.count).reversed().flatMap { [line($0, "  "), line($0, " ")] }
+    let text = lines.first { $0.count <= width } ?? String(line(0, " ").prefix(max(width, 0)))
+    let barWidth = min(24, width - text.count - 3)
     let bar =
       barWidth >= 6
       ? Console.bar(total > 0 ? Double(done) / Double(total) : 1, width: barWidth) + " " : ""
-    let room = max(width - bar.count - tail.count, 0)
-    Console.error("\r\u{1B}[K" + bar + text.prefix(room) + tail.prefix(width))
+    Console.error("\r\u{1B}[K" + bar + text)
   }
 
   /// Takes the line away.

@@ -10,9 +10,13 @@ import Yams
 struct ConfigurationError: Error, CustomStringConvertible {
   let file: String
   let problems: [String]
+  /// Whether the file is one of settings, so that the others can be judged too.
+  var isOfKeys = false
+  /// What is wrong beside it, so that all is mended in one go.
+  var others: [String] = []
 
   var description: String {
-    problems.map { "\(file)\($0)" }.joined(separator: "\n")
+    (problems.map { "\(file)\($0)" } + others).joined(separator: "\n")
   }
 }
 
@@ -195,7 +199,9 @@ extension RunConfiguration {
             + (near.map { "; did you mean \($0)?" } ?? ""))
       }
     }
-    guard problems.isEmpty else { throw ConfigurationError(file: file, problems: problems) }
+    guard problems.isEmpty else {
+      throw ConfigurationError(file: file, problems: problems, isOfKeys: true)
+    }
     return recorded
   }
 }

@@ -79,10 +79,8 @@ struct RunConfiguration {
     return options
   }
 
-  /// Checks what can be checked before a file is opened.
-  ///
-  /// - Throws: the one error, or a `ValidationError` that lists them all.
-  func validate() throws {
+  /// What is wrong, of what can be checked before a file is opened.
+  var problems: [any Error] {
     var problems: [any Error] = []
     func require(_ condition: Bool, _ problem: @autoclosure () -> String) {
       if !condition { problems.append(ValidationError(problem())) }
@@ -122,10 +120,6 @@ struct RunConfiguration {
       "--early-stopping-patience counts evaluations: give --eval-steps")
     require(evalRegex == nil || evalGenerate, "--eval-regex looks at answers: give --eval-generate")
     collect { _ = try evalRegex.map(AnswerPattern.init) }
-    guard problems.count > 1 else {
-      if let problem = problems.first { throw problem }
-      return
-    }
-    throw ValidationError(problems.map { "\($0)" }.joined(separator: "\n"))
+    return problems
   }
 }

@@ -84,20 +84,18 @@ struct RunFlags: ParsableArguments {
   @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
   var logSteps: Int?
 
-  func validate() throws {
-    if evalData != nil, evalSplit != nil {
-      throw ValidationError("--eval-data and --eval-split exclude each other")
-    }
-    if epochs != nil, maxSteps != nil {
-      throw ValidationError("--epochs and --max-steps exclude each other")
-    }
-    if initAdapter != nil,
-      rank != nil || alpha != nil || modules.isGiven || variants.isGiven
-    {
-      throw ValidationError(
+  /// Flags that cannot be given together.
+  private var conflicts: [ValidationError] {
+    let conflicts = [
+      (epochs != nil && maxSteps != nil, "--epochs and --max-steps exclude each other"),
+      (
+        initAdapter != nil
+          && (rank != nil || alpha != nil || modules.isGiven || variants.isGiven),
         "--init-adapter brings its own rank, alpha and layers: leave out --rank, --alpha, --init, "
-          + "--use-dora, --target-modules and their relatives")
-    }
+          + "--use-dora, --target-modules and their relatives"
+      ),
+    ]
+    return conflicts.filter(\.0).map { ValidationError($0.1) }
   }
 
   /// The defaults, with the file's settings over them, with the flags over those.
@@ -106,13 +104,27 @@ struct RunFlags: ParsableArguments {
   func configuration() throws -> (run: RunConfiguration, recorded: [String: String]) {
     var run = RunConfiguration()
     var recorded: [String: String] = [:]
-    if let config {
-      recorded = try run.apply(yaml: try Self.text(of: config), file: config)
+    var fileError: ConfigurationError?
+    var problems: [any Error] = conflicts
+    do {
+      if let config {
+        recorded = try run.apply(yaml: try Self.text(of: config), file: config)
+      }
+    } catch let error as ConfigurationError where error.isOfKeys {
+      fileError = error
     }
     apply(to: &run)
-    try modules.apply(to: &run.modules)
+    do { try modules.apply(to: &run.modules) } catch { problems.append(error) }
     variants.apply(to: &run.variants)
-    try run.validate()
+    problems += run.problems
+    if var fileError {
+      fileError.others = problems.map { "\($0)" }
+      throw fileError
+    }
+    guard problems.count <= 1 else {
+      throw ValidationError(problems.map { "\($0)" }.joined(separator: "\n"))
+    }
+    if let problem = problems.first { throw problem }
     return (run, recorded)
   }
 

@@ -35,7 +35,7 @@ struct RunProbe {
       time += report.seconds
     }
     if let evalData = run.evalData {
-      _ = evaluate(run.model.network, Array(evalData.examples.prefix(32)))
+      _ = try evaluate(run.model.network, evalData, first: 32)
     }
     megabytes = peakResidentMegabytes()
     tokensPerSecond = time > 0 ? Double(tokens) / time : 0

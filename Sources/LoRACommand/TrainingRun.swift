@@ -46,7 +46,7 @@ final class TrainingRun {
       history = EvaluationHistory(note: note)
     }
     guard !isResumed || !isOver(trainer) || !folder.isFinished else {
-      return Console.say("the run is complete: nothing to resume")
+      return Console.tell("the run is complete: nothing to resume")
     }
     prepared.describe(samples: isResumed ? 0 : 2, limit: 800)
     for warning in prepared.warnings { Console.warn(warning.description) }
@@ -70,7 +70,7 @@ final class TrainingRun {
   /// The newest checkpoint; nil where a run was ended before its first, which is then begun again.
   private func newestCheckpoint() throws -> String? {
     if let step = folder.checkpoints.steps.last {
-      Console.say("resuming from step \(step)")
+      Console.tell("resuming from step \(step)")
       return folder.checkpoints.folder(step)
     }
     guard !folder.hasAdapter else {
@@ -79,7 +79,7 @@ final class TrainingRun {
         hint:
           "the run is complete, or was made without --save-steps; --init-adapter goes on from it")
     }
-    Console.say("there is no checkpoint in \(folder.path) yet: beginning with step 1")
+    Console.tell("there is no checkpoint in \(folder.path) yet: beginning with step 1")
     return nil
   }
 
@@ -97,20 +97,32 @@ final class TrainingRun {
       var figures = report.json
       if report.step % logSteps == 0 || report.step == total {
         progress.clear()
-        Console.say("step \(report.step)/\(total)  \(report.line)")
+        Console.tell("step \(report.step)/\(total)  \(report.line)")
       }
-      progress.show(report.step, report.liveLine + "  \(Int(residentMegabytes())) MB")
+      progress.show(
+        report.step, "loss \(Console.fixed(report.loss, 4))",
+        "\(Console.fixed(report.tokensPerSecond, 0)) tok/s", "\(Int(residentMegabytes())) MB",
+        "lr \(String(format: "%.2e", report.learningRate))")
       if let warning = course.add(report) {
         progress.clear()
         Console.warn(warning)
       }
-      if prepared.evalData != nil,
+      if let evalData = prepared.evalData,
         report.step == total || report.step % (configuration.evalSteps ?? .max) == 0
       {
         progress.note(report.step, "evaluating …")
-        let evaluation = try prepared.evaluate()
+        let evaluation: RunEvaluation
+        do {
+          evaluation = try prepared.evaluate(on: evalData)
+        } catch {
+          // The file of rows was changed meanwhile: what was learned is not lost with it.
+          progress.clear()
+          try log.write(figures)
+          try saveCheckpoint(prepared, record)
+          throw error
+        }
         progress.clear()
-        Console.say("step \(report.step)/\(total)  \(evaluation.line)")
+        Console.tell("step \(report.step)/\(total)  \(evaluation.line)")
         for (key, value) in evaluation.json { figures[key] = value }
         if history.add(evaluation.loss, step: report.step), configuration.evalSteps != nil {
           try model.saveAdapter(
@@ -142,16 +154,16 @@ final class TrainingRun {
   private func report(end interruption: Interruption, _ trainer: Trainer) throws {
     let (steps, total) = (trainer.completedSteps, trainer.totalSteps)
     if configuration.evalSteps != nil, history.bestStep > 0 {
-      Console.say(
+      Console.tell(
         "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
           + "in \(folder.file("best"))")
     }
     if steps < total, isExhausted, !interruption.isRequested {
-      Console.say(
+      Console.tell(
         "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
           + "brought nothing better")
     } else if steps < total {
-      Console.error(
+      Console.complain(
         "interrupted after step \(steps) of \(total); the adapter so far is in \(folder.path)\n"
           + "go on with the same command and --resume\n")
       throw ExitCode(interruption.exitCode)
@@ -205,13 +217,9 @@ final class TrainingRun {
     let model = prepared.model
     try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
     let facts = try prepared.runFacts(folder)
-    try AtomicFile.write(
-      ModelCard(
-        run: configuration, facts: facts, baseIdentifier: prepared.baseIdentifier,
-        format: prepared.data.format
-      ).text, to: folder.file("README.md"))
+    try AtomicFile.write(try prepared.card(folder), to: folder.file("README.md"))
     let totals = try RunTotals(folder)
-    Console.say(
+    Console.tell(
       """
       \(totals.steps) steps in \(Console.time(totals.seconds)), \
       \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s, peak memory \
@@ -222,17 +230,11 @@ final class TrainingRun {
     try AtomicFile.write(
       try prepared.report(facts: facts, folder: folder, samples: try prepared.samples(3)),
       to: folder.file("report.html"))
-    Console.say("report:  \(folder.file("report.html"))")
+    Console.tell("report:  \(folder.file("report.html"))")
   }
 }
 
 extension StepReport {
-  /// Few enough figures for a progress bar beside them in 80 columns.
-  fileprivate var liveLine: String {
-    "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "
-      + "\(Console.fixed(tokensPerSecond, 0)) tok/s"
-  }
-
   /// The figures for people.
   fileprivate var line: String {
     "loss \(Console.fixed(loss, 4))  lr \(String(format: "%.2e", learningRate))  "

@@ -94,7 +94,9 @@ struct DataErrorTests {
     ),
     (
       "{\"prompt\": \"a\"}",
-      "d.jsonl:1: the key completion is missing\nhint: add it to the row"
+      "d.jsonl:1: the key completion is missing (a row with prompt is of the form prompt and "
+        + "completion)\nhint: add it: rows of this form are "
+        + "{\"prompt\": \"…\", \"completion\": \"…\"}"
     ),
     (
       "{\"prompt\": \"a\", \"completion\": \"\"}",

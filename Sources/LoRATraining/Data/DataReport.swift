@@ -25,9 +25,9 @@ public struct DataReport: Sendable {
   /// Looks at a data set.
   ///
   /// - Parameters:
-  ///   - evaluation: rows that training must not see.
+  ///   - evaluation: rows that training must not see; made knowing `data`.
   ///   - bos: the token that begins a text; two of them are a mistake.
-  public init(_ data: Dataset, evaluation: Dataset? = nil, bos: Int32? = nil) {
+  public init(_ data: Dataset, evaluation: EvaluationRows? = nil, bos: Int32? = nil) {
     let sizes = data.examples.map(\.tokens.count).sorted()
     func quantile(_ share: Double) -> Int {
       sizes.isEmpty ? 0 : sizes[min(sizes.count - 1, Int(Double(sizes.count) * share))]
@@ -45,7 +45,8 @@ public struct DataReport: Sendable {
       ($1.rows, $0.token) < ($0.rows, $1.token)
     }
     warnings =
-      Self.lengthFindings(data) + Self.stopFindings(data, bos: bos) + Self.repetitions(data)
+      Self.lengthFindings(data, evaluation) + Self.stopFindings(data, bos: bos)
+      + Self.repetitions(data)
       + Self.oddityFindings(data) + (evaluation.map { Self.overlap(data, $0) } ?? [])
       + Self.shareFindings(data, share: Double(supervisedTokens) / Double(max(tokens, 1)))
   }
@@ -56,17 +57,33 @@ extension DataReport {
   private static func finding(
     _ kind: String, _ data: Dataset, _ lines: [Int], _ what: String, _ hint: String
   ) -> [Finding] {
-    guard !lines.isEmpty else { return [] }
-    let count = lines.count == 1 ? "1 row" : "\(lines.count) rows"
-    return [Finding(kind, file: data.file, lines: lines, "\(count) \(what)", hint: hint)]
+    finding(kind, data.file, lines, what, hint)
   }
 
-  private static func lengthFindings(_ data: Dataset) -> [Finding] {
-    finding(
-      "dropped", data, data.droppedLines, "dropped: too long", "raise --max-length to keep them")
+  private static func finding(
+    _ kind: String, _ file: String, _ lines: [Int], _ what: String, _ hint: String
+  ) -> [Finding] {
+    guard !lines.isEmpty else { return [] }
+    let count = lines.count == 1 ? "1 row" : "\(lines.count) rows"
+    return [Finding(kind, file: file, lines: lines, "\(count) \(what)", hint: hint)]
+  }
+
+  private static func lengthFindings(
+    _ data: Dataset, _ evaluation: EvaluationRows?
+  ) -> [Finding] {
+    // Rows of a split are dropped before it is known which side they would be on.
+    let other = evaluation.flatMap { $0.file == data.file ? nil : $0 }
+    let dropped =
+      [(data.file, data.droppedLines)] + (other.map { [($0.file, $0.droppedLines)] } ?? [])
+    return dropped.flatMap {
+      finding("dropped", $0.0, $0.1, "dropped: too long", "raise --max-length to keep them")
+    }
       + finding(
         "truncated", data, data.truncatedLines, "truncated: what is cut off is not learned",
         "raise --max-length")
+      + finding(
+        "truncated", evaluation?.file ?? "", evaluation?.truncatedLines ?? [],
+        "truncated: what is cut off is not evaluated", "raise --max-length")
   }
 
   private static func stopFindings(_ data: Dataset, bos: Int32?) -> [Finding] {
@@ -148,15 +165,13 @@ extension DataReport {
         "end the row with the answer")
   }
 
-  private static func overlap(_ data: Dataset, _ evaluation: Dataset) -> [Finding] {
-    let trained = Dictionary(data.examples.map { ($0.tokens, $0.line) }) { first, _ in first }
-    let shared = evaluation.examples.filter { trained[$0.tokens] != nil }
-    guard let first = shared.first, let line = trained[first.tokens] else { return [] }
+  private static func overlap(_ data: Dataset, _ evaluation: EvaluationRows) -> [Finding] {
+    guard let first = evaluation.overlap.first else { return [] }
     return [
       Finding(
-        "overlap", file: evaluation.file, lines: shared.map(\.line),
-        "\(shared.count) of \(evaluation.examples.count) rows are also trained on (the first is "
-          + "\(data.file):\(line)); the evaluation is not to be trusted",
+        "overlap", file: evaluation.file, lines: evaluation.overlap.map(\.line),
+        "\(evaluation.overlap.count) of \(evaluation.count) rows are also trained on (the first is "
+          + "\(data.file):\(first.trained)); the evaluation is not to be trusted",
         hint: "remove them from one file")
     ]
   }

@@ -1,15 +1,5 @@
 // A file of rows, read, checked and tokenised.
 
-/// What happens to a row that is longer than the limit.
-public enum Truncation: String, Sendable, CaseIterable {
-  /// The file is refused, with the lines listed.
-  case error
-  /// The row is left out.
-  case drop
-  /// The row keeps its first tokens.
-  case truncate
-}
-
 /// The examples of a file.
 public struct Dataset: Sendable {
   /// The file.
@@ -38,47 +28,53 @@ public struct Dataset: Sendable {
   ) throws {
     var examples: [Example] = []
     let scan = try ExampleScan(
-      file, encoder: encoder, maxLength: maxLength, truncation: truncation
-    ) { examples.append($0) }
+      file, encoder: encoder, limit: LengthLimit(maxLength: maxLength, truncation: truncation)
+    ) { example, _ in examples.append(example) }
+    self.init(file, scan, examples)
+  }
+
+  /// Reads a file and splits off rows to evaluate on, chosen by their content alone: a row stays on
+  /// its side whatever is added to the file, and equal rows are never on both.
+  ///
+  /// - Parameter share: about how many of the rows, 0…1.
+  /// - Throws: `DataError` as above, and where one side is left empty.
+  public static func split(
+    _ file: String, encoder: TextEncoder, maxLength: Int? = nil, truncation: Truncation = .error,
+    evaluationShare share: Double
+  ) throws -> (training: Dataset, evaluation: EvaluationRows) {
+    var examples: [Example] = []
+    var places: [RowPlace] = []
+    let limit = LengthLimit(maxLength: maxLength, truncation: truncation)
+    let version = FileVersion(file)
+    let scan = try ExampleScan(file, encoder: encoder, limit: limit) { example, place in
+      if example.contentFraction < share {
+        places.append(place)
+      } else {
+        examples.append(example)
+      }
+    }
+    guard !examples.isEmpty, !places.isEmpty else {
+      throw DataError(
+        file: file,
+        message: "a share of \(share) of \(examples.count + places.count) rows leaves "
+          + "\(examples.count) to train on and \(places.count) to evaluate on",
+        hint: "choose another share, or give rows to evaluate on in a file of their own")
+    }
+    return (
+      Dataset(file, scan, examples, without: Set(places.map(\.line))),
+      EvaluationRows(file, version, scan, places, encoder: encoder, limit: limit)
+    )
+  }
+
+  private init(
+    _ file: String, _ scan: ExampleScan, _ examples: [Example], without lines: Set<Int> = []
+  ) {
     self.file = file
     self.examples = examples
     format = scan.format
     droppedLines = scan.droppedLines
-    truncatedLines = scan.truncatedLines
+    truncatedLines = scan.truncatedLines.filter { !lines.contains($0) }
     messageCounts = scan.messageCounts
-    oddities = scan.oddities
-  }
-
-  /// Splits off rows to evaluate on, chosen by their content alone: a row stays on its side whatever
-  /// is added to the file, and equal rows are never on both.
-  ///
-  /// - Parameter share: about how many of the rows, 0…1.
-  /// - Throws: `DataError` where one side is left empty.
-  public func split(evaluationShare share: Double) throws -> (
-    training: Dataset, evaluation: Dataset
-  ) {
-    func side(_ isEvaluation: Bool) -> Dataset {
-      Dataset(self, examples: examples.filter { ($0.contentFraction < share) == isEvaluation })
-    }
-    let (training, evaluation) = (side(false), side(true))
-    guard !training.examples.isEmpty, !evaluation.examples.isEmpty else {
-      throw DataError(
-        file: file,
-        message: "a share of \(share) of \(examples.count) rows leaves "
-          + "\(training.examples.count) to train on and \(evaluation.examples.count) to evaluate on",
-        hint: "choose another share, or give rows to evaluate on in a file of their own")
-    }
-    return (training, evaluation)
-  }
-
-  private init(_ all: Dataset, examples: [Example]) {
-    let lines = Set(examples.map(\.line))
-    file = all.file
-    format = all.format
-    self.examples = examples
-    droppedLines = all.droppedLines
-    truncatedLines = all.truncatedLines.filter(lines.contains)
-    messageCounts = all.messageCounts
-    oddities = all.oddities.filter { lines.contains($0.line) }
+    oddities = scan.oddities.filter { !lines.contains($0.line) }
   }
 }

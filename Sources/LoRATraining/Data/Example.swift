@@ -39,6 +39,12 @@ public struct Example: Sendable, Hashable {
     return Double(hash >> 11) * 0x1p-53
   }
 
+  /// A row that was tokenised.
+  init(_ row: EncodedRow, line: Int, file: String) {
+    self.init(
+      tokens: row.tokens, mask: row.mask, endsWithStop: row.endsWithStop, line: line, file: file)
+  }
+
   /// The first `length` tokens.
   func prefix(_ length: Int) -> Example {
     guard length < tokens.count else { return self }

@@ -14,8 +14,7 @@ struct ExampleScan {
   private(set) var oddities: [(line: Int, found: [Oddity])] = []
 
   private let file: String
-  private let maxLength: Int?
-  private let truncation: Truncation
+  private let limit: LengthLimit
   private var faults: [DataError] = []
   private var faultCount = 0
   private var tooLong: [(line: Int, length: Int)] = []
@@ -29,12 +28,11 @@ struct ExampleScan {
   /// - Throws: `DataError` after the last row, with file and line for all that are faulty or too
   ///   long; whatever `each` throws, at once.
   init(
-    _ file: String, encoder: TextEncoder, maxLength: Int?, truncation: Truncation,
-    each: (Example) throws -> Void
+    _ file: String, encoder: TextEncoder, limit: LengthLimit,
+    each: (Example, RowPlace) throws -> Void
   ) throws {
     self.file = file
-    self.maxLength = maxLength
-    self.truncation = truncation
+    self.limit = limit
     var rows = try RowReader(file)
     while true {
       let kept: Example?
@@ -47,16 +45,14 @@ struct ExampleScan {
         if faults.count < Self.listedErrors { faults.append(error.at(file, rows.line)) }
         continue
       }
-      if let kept { try each(kept) }
+      if let kept { try each(kept, rows.place) }
     }
     try finish(rows.format)
   }
 
   /// Takes a row; gives back its example unless it is left out.
   private mutating func add(_ encoded: EncodedRow, of row: Row, line: Int) -> Example? {
-    let example = Example(
-      tokens: encoded.tokens, mask: encoded.mask, endsWithStop: encoded.endsWithStop, line: line,
-      file: file)
+    let example = Example(encoded, line: line, file: file)
     guard example.supervisedCount > 0 else {
       fault(line)
       return nil
@@ -69,8 +65,15 @@ struct ExampleScan {
         messageCounts.append((role, 1))
       }
     }
-    let fitting = shortened(example)
+    let fitting = limit.fitting(example)
     if fitting != nil { keptCount += 1 }
+    if example.tokens.count > limit.maxLength ?? .max {
+      switch (limit.truncation, fitting) {
+      case (.error, _): tooLong.append((line, example.tokens.count))
+      case (_, nil): droppedLines.append(line)
+      default: truncatedLines.append(line)
+      }
+    }
     return fitting
   }
 
@@ -83,28 +86,9 @@ struct ExampleScan {
         hint: "a text needs two tokens at least; remove the row, or make it longer"))
   }
 
-  /// The example as the limit allows it; nil where it is left out.
-  private mutating func shortened(_ example: Example) -> Example? {
-    guard let maxLength, example.tokens.count > maxLength else { return example }
-    switch truncation {
-    case .error:
-      tooLong.append((example.line, example.tokens.count))
-    case .drop:
-      droppedLines.append(example.line)
-    case .truncate:
-      let shorter = example.prefix(maxLength)
-      if shorter.supervisedCount > 0 {
-        truncatedLines.append(example.line)
-        return shorter
-      }
-      droppedLines.append(example.line)
-    }
-    return nil
-  }
-
   private mutating func finish(_ format: DataFormat?) throws {
     if let error = DataError.joined(faults, count: faultCount) { throw error }
-    if let maxLength, !tooLong.isEmpty { throw tooLongError(maxLength) }
+    if let maxLength = limit.maxLength, !tooLong.isEmpty { throw tooLongError(maxLength) }
     guard let format else {
       throw DataError(
         file: file, message: "the file is empty", hint: "write one JSON object a line")

@@ -9,9 +9,13 @@ struct LineReader {
   private var buffer: [UInt8] = []
   /// Bytes of `buffer` that were given out.
   private var position = 0
+  /// Where `buffer` begins in the file.
+  private var base = 0
   private var isAtEnd = false
   /// The number of the line that was given out last, from 1.
   private(set) var line = 0
+  /// Its bytes in the file, without the line's end.
+  private(set) var range = 0..<0
 
   private static let chunk = 1 << 20
   private static let longestLine = 1 << 28
@@ -67,6 +71,7 @@ struct LineReader {
     line += 1
     var range = range
     if buffer[range].last == UInt8(ascii: "\r") { range = range.lowerBound..<range.upperBound - 1 }
+    self.range = base + range.lowerBound..<base + range.upperBound
     guard let text = String(validating: buffer[range], as: UTF8.self) else {
       throw DataError(
         file: file, line: line, message: "the line is not UTF-8",
@@ -84,6 +89,7 @@ struct LineReader {
 
   private mutating func fill() throws {
     buffer.removeFirst(position)
+    base += position
     position = 0
     do {
       guard let data = try handle.read(upToCount: Self.chunk), !data.isEmpty else {

@@ -5,6 +5,13 @@ import LoRAJSON
 enum Messages {
   static let roles = ["system", "user", "assistant", "tool"]
 
+  /// What other tools call them.
+  private static let otherRoles = [
+    "human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant",
+    "ai": "assistant", "chatgpt": "assistant", "function": "tool", "observation": "tool",
+    "ipython": "tool", "developer": "system",
+  ]
+
   /// Checks a list of messages.
   ///
   /// - Parameter mustAnswer: whether one of them has to be the assistant's.
@@ -21,10 +28,13 @@ enum Messages {
       guard let role = object["role"]?.stringValue else {
         throw DataError(
           message: "\(place) has no role",
-          hint: "the role is one of " + roles.joined(separator: ", "))
+          hint: object["from"] == nil
+            ? "the role is one of " + roles.joined(separator: ", ")
+            : "rename from to role (human is user, gpt is assistant) and value to content")
       }
       guard roles.contains(role) else {
-        let near = role.nearest(in: roles).map { "did you mean \"\($0)\"? " } ?? ""
+        let near =
+          (otherRoles[role] ?? role.nearest(in: roles)).map { "did you mean \"\($0)\"? " } ?? ""
         throw DataError(
           message: "\(place) has the unknown role \"\(role.shortened)\"",
           hint: near + "the roles are " + roles.joined(separator: ", "))

@@ -83,20 +83,13 @@ enum Row {
         message: "the row has the keys of two forms: " + keys.joined(separator: ", "),
         hint: "remove the keys that are not to be trained on")
     }
-    let known = DataFormat.allCases.flatMap(\.keys)
-    let near = object.keys.lazy.compactMap { key in
-      key.nearest(in: known).map { "did you mean \"\($0)\" instead of \"\(key.shortened)\"? " }
-    }.first
-    throw DataError(
-      message: object.isEmpty
-        ? "the row is empty"
-        : "the row has none of the known keys, only "
-          + object.keys.map(\.shortened).listed(atMost: 6),
-      hint: (near ?? "")
-        + "rows have messages, or prompt and completion, or instruction and output, or text")
+    throw unknown(object)
   }
 
   private static func parse(_ object: JSONObject, _ format: DataFormat) throws -> Row {
+    if let key = format.keys.first(where: { object[$0] == nil }) {
+      throw missing(key, in: object, format)
+    }
     switch format {
     case .messages:
       let messages = try list(object, "messages")
@@ -136,7 +129,7 @@ enum Row {
   }
 
   private static func list(_ object: JSONObject, _ key: String) throws -> [JSONValue] {
-    guard let value = object[key] else { throw missing(key) }
+    let value = object[key] ?? .null
     guard let list = value.arrayValue else {
       throw DataError(
         message: "\(key) is \(value.kind), not a list",
@@ -151,7 +144,7 @@ enum Row {
   private static func text(
     _ object: JSONObject, _ key: String, filled: Bool = false
   ) throws -> String {
-    guard let value = object[key] else { throw missing(key) }
+    let value = object[key] ?? .null
     guard let text = value.stringValue else {
       throw DataError(
         message: "\(key) is \(value.kind), not a string", hint: "write the value in quotes")
@@ -163,9 +156,5 @@ enum Row {
       )
     }
     return text
-  }
-
-  private static func missing(_ key: String) -> DataError {
-    DataError(message: "the key \(key) is missing", hint: "add it to the row")
   }
 }

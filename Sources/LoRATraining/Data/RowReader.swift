@@ -10,6 +10,8 @@ struct RowReader {
 
   /// The line that was read last, from 1.
   var line: Int { lines.line }
+  /// Where it is in the file.
+  var place: RowPlace { RowPlace(line: lines.line, bytes: lines.range) }
 
   init(_ file: String) throws {
     self.file = file

@@ -32,7 +32,8 @@ extension TextEncoder {
     return encoded
   }
 
-  private func encodeText(_ row: Row) throws -> EncodedRow {
+  /// The same without a look for what may not be meant.
+  func encodeText(_ row: Row) throws -> EncodedRow {
     switch row {
     case .conversation(let messages, let tools, let first):
       return try encode(messages, tools: tools, firstSupervised: first)

@@ -48,6 +48,20 @@ public func evaluate(
   return evaluation
 }
 
+/// The loss of a model over rows that are read from their file while it works.
+///
+/// - Parameter first: how many of the rows.
+/// - Throws: `DataError` where the file is no longer what it was.
+public func evaluate(
+  _ model: Llama, _ rows: EvaluationRows, first: Int = .max, tokenBudget: Int = 512
+) throws -> Evaluation {
+  var evaluation = Evaluation()
+  try rows.forEachPortion(of: Evaluation.portion, first: first) {
+    evaluation.add(model, $0, tokenBudget: tokenBudget)
+  }
+  return evaluation
+}
+
 /// The loss of a model over the rows of a file, read some at a time: a file of any size needs the
 /// memory of 64 rows.
 ///
@@ -62,7 +76,8 @@ public func evaluate(
 ) throws -> Evaluation {
   func scan(_ each: (Example) -> Void) throws {
     _ = try ExampleScan(
-      file, encoder: encoder, maxLength: maxLength, truncation: .error, each: each)
+      file, encoder: encoder, limit: LengthLimit(maxLength: maxLength, truncation: .error)
+    ) { example, _ in each(example) }
   }
   var total = 0
   try scan { _ in total += 1 }

@@ -1,0 +1,80 @@
+// What to do about a row that has not all keys of its form, or the keys of another tool.
+
+import LoRAJSON
+
+extension DataFormat {
+  /// A row of the form, for people to copy.
+  var example: String {
+    switch self {
+    case .messages:
+      #"{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}"#
+    case .promptCompletion: #"{"prompt": "…", "completion": "…"}"#
+    case .instruction: #"{"instruction": "…", "output": "…"}, with "input" if need be"#
+    case .text: #"{"text": "…"}"#
+    }
+  }
+}
+
+extension Row {
+  /// A key that the row's form needs: what the row resembles, and what it lacks.
+  static func missing(_ key: String, in object: JSONObject, _ format: DataFormat) -> DataError {
+    let present = format.keys.filter { object[$0] != nil }
+    let form = "a row with \(present.joined(separator: ", ")) is of the form \(format.rawValue)"
+    return DataError(
+      message: "the key \(key) is missing (\(form))",
+      hint: preferenceHint(object) ?? renaming(to: [key], in: object)
+        ?? "add it: rows of this form are \(format.example)")
+  }
+
+  /// A row with none of the known keys.
+  static func unknown(_ object: JSONObject) -> DataError {
+    guard !object.isEmpty else {
+      return DataError(message: "the row is empty", hint: allForms)
+    }
+    let known = DataFormat.allCases.flatMap(\.keys)
+    let near = object.keys.lazy.compactMap { key in
+      key.nearest(in: known).map { "did you mean \"\($0)\" instead of \"\(key.shortened)\"? " }
+    }.first
+    let hint =
+      if object["conversations"] != nil || object["conversation"] != nil {
+        "rename it to messages, and in each of them from to role (human is user, gpt is "
+          + "assistant) and value to content"
+      } else if let hint = preferenceHint(object) {
+        hint
+      } else if let hint = renaming(to: ["prompt", "completion"], in: object) {
+        hint
+      } else {
+        (near ?? "") + allForms
+      }
+    return DataError(
+      message: "the row has none of the known keys, only "
+        + object.keys.map(\.shortened).listed(atMost: 6), hint: hint)
+  }
+
+  private static let allForms =
+    "rows have messages, or prompt and completion, or instruction and output, or text"
+
+  /// What other tools call the keys.
+  private static let otherNames = [
+    "prompt": ["question", "query", "input", "user", "context"],
+    "completion": ["response", "answer", "output", "target", "assistant", "label", "reply"],
+    "instruction": ["input", "question", "query"],
+    "output": ["response", "answer", "completion", "target", "reply"],
+  ]
+
+  /// Renames that give the row these keys; nil where it has nothing that could be each of them.
+  private static func renaming(to keys: [String], in object: JSONObject) -> String? {
+    let names = keys.map { key in
+      (otherNames[key]?.first { object[$0] != nil }).map { "\($0) to \(key)" }
+    }
+    let found = names.compactMap(\.self)
+    return found.count == keys.count ? "rename " + found.joined(separator: " and ") : nil
+  }
+
+  private static func preferenceHint(_ object: JSONObject) -> String? {
+    guard object["chosen"] != nil, object["rejected"] != nil else { return nil }
+    return
+      "rows with chosen and rejected are for preference training, which there is not; to learn "
+      + "the chosen answers, rename chosen to completion and remove rejected"
+  }
+}
