@@ -115,7 +115,9 @@ let package = Package(
         "LoRA", "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAJSON",
         "LoRATraining", "LoRAGeneration",
       ]),
-    tests("EndToEndTests", ["LoRAFormats", "LoRATensor", "LoRAJSON"]),
+    tests(
+      "EndToEndTests",
+      ["LoRAFormats", "LoRATensor", "LoRAJSON", .product(name: "Yams", package: "Yams")]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -48,6 +48,11 @@ extension PreparedRun {
       (
         "time",
         "\(Console.time(totals.seconds)), \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s"
+      ),
+      (
+        "start-up",
+        totals.startupSeconds.map { Console.fixed($0, 2) }.joined(separator: ", ")
+          + " s before the first step"
       ), ("peak memory", "\(Console.fixed(max(totals.peakMegabytes, 0), 0)) MB"),
     ]
     return facts

@@ -91,7 +91,19 @@ struct RunConfiguration {
     for (name, value) in [("model", model), ("data", data), ("output", output)] {
       require(!value.isEmpty, "give --\(name), or \(name) in the file of --config")
     }
-    if initAdapter == nil { collect(adapter.validate) }
+    if initAdapter == nil {
+      var adapter = adapter
+      // It names one mistake at a time: what it named is set right for the next.
+      if rank < 1 {
+        collect(adapter.validate)
+        adapter.rank = 16
+      }
+      if !(0..<1).contains(dropout) {
+        collect(adapter.validate)
+        adapter.dropout = 0
+      }
+      collect(adapter.validate)
+    }
     problems += training.problems
     for (name, value) in [
       ("max-length", maxLength), ("save-steps", saveSteps), ("eval-steps", evalSteps),

@@ -20,6 +20,8 @@ struct RunTotals {
   var loss: Double? { metrics.last?["loss"]?.numberValue }
   var seconds: Double { sum("seconds") }
   var tokensPerSecond: Double { seconds > 0 ? sum("tokens") / seconds : 0 }
+  /// Seconds from the start of each process of the run until its first step.
+  var startupSeconds: [Double] { metrics.compactMap { $0["startup_seconds"]?.numberValue } }
   /// The most memory that the run has had, in MB.
   var peakMegabytes: Double { metrics.compactMap { $0["peak_rss_mb"]?.numberValue }.max() ?? 0 }
   /// The step that was evaluated last.

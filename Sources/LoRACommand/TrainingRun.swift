@@ -91,10 +91,18 @@ final class TrainingRun {
     let logSteps = configuration.logSteps ?? max(1, total / 20)
     var progress = ProgressLine(
       total: total, from: trainer.completedSteps, quietSeconds: .infinity)
+    var startup = secondsSinceProcessStart()
+    if let startup, !isOver(trainer) {
+      Console.tell("the first step begins \(Console.fixed(startup, 2)) s after the start")
+    }
     progress.note(trainer.completedSteps, "first step …")
 
     func afterStep(_ report: StepReport) throws -> Bool {
       var figures = report.json
+      if let seconds = startup {
+        figures["startup_seconds"] = .number((seconds * 100).rounded() / 100)
+        startup = nil
+      }
       if report.step % logSteps == 0 || report.step == total {
         progress.clear()
         Console.tell("step \(report.step)/\(total)  \(report.line)")

@@ -140,6 +140,31 @@ struct CheckFindingsTests {
     #expect(verdicts.count > fine.count)
   }
 
+  /// Mistakes in the file and in the flags, all in one message; those of the file with their lines.
+  @Test func everyMistakeOfFileAndFlagsAtOnce() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write(
+      Array("rnk: 8\nbatch_size: many\nepochs: 0\neval_split: 2\n".utf8), to: "c.yaml")
+    let result = try LoraProcess.run([
+      "train", "--config", file, "--model", "m", "--output", "o", "--learning-rate=-1", "--rank",
+      "0", "--dropout", "2", "--layers-to-transform", "x",
+    ])
+    #expect(result.exitCode == 1)
+    for part in [
+      "c.yaml:1: the key rnk is unknown; did you mean rank?",
+      "c.yaml:2: batch_size is \"many\", expected a whole number", "the number of epochs is 0",
+      "--eval-split is 2.0: give a share between 0 and 1", "the learning rate is -1.0",
+      "rank is 0, but a low-rank path needs at least 1", "dropout is 2.0, which is not in [0, 1)",
+      "--layers-to-transform is x: give whole numbers", "give --data, or data in the file",
+    ] {
+      #expect(result.errors.contains(part), "\(part) is not in:\n\(result.errors)")
+    }
+    // A file that is no settings at all says nothing of what else may be missing.
+    let broken = try folder.write(Array("a: [".utf8), to: "b.yaml")
+    let unread = try LoraProcess.run(["train", "--config", broken])
+    #expect(unread.errors.contains("b.yaml: not YAML") && !unread.errors.contains("give --model"))
+  }
+
   /// Every mistake of the settings at once, each with what to do.
   @Test func everyMistakeOfTheSettingsAtOnce() throws {
     let result = try LoraProcess.run([

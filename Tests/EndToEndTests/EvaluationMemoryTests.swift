@@ -66,7 +66,8 @@ struct EvaluationMemoryTests {
     }
     let few = try peak(20_000)
     let many = try peak(100_000)
-    // Kept as examples, the 80,000 rows more took 20 MB; their places are 1.3 MB.
+    // As examples, the 80,000 rows more would take 20 MB (tokens, mask and heads of arrays); their
+    // places are 1.3 MB.
     #expect(many < few + 8, "\(few) MB for 20,000 rows, \(many) MB for 100,000")
   }
 }

@@ -54,8 +54,13 @@ struct TrainTests {
     #expect(
       steps[0].keys == [
         "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "supervised_tokens",
-        "tokens_per_second", "seconds", "peak_rss_mb",
+        "tokens_per_second", "seconds", "peak_rss_mb", "startup_seconds",
       ])
+    #expect(steps[1].keys == steps[0].keys.dropLast())
+    let startup = try #require(steps[0]["startup_seconds"]?.numberValue)
+    #expect(
+      result.output.contains(
+        "the first step begins \(String(format: "%.2f", startup)) s after the start\n"))
 
     let before = try eval([])
     let after = try eval(["--adapter", adapter])
