@@ -89,6 +89,30 @@ static void NAME(column_sums)(
   }
 }
 
+// y = f∘x: each column by its factor; y may be x.
+static void NAME(scale_columns)(
+    const ACT *x, const float *factors, ACT *y, size_t rows, size_t n) {
+  for (size_t i = 0; i < rows; ++i, x += n, y += n) {
+    for (size_t j = 0; j < n; ++j) y[j] = ST(factors[j] * LD(x[j]));
+  }
+}
+
+// y += f∘x into f32
+static void NAME(add_scaled_columns)(
+    const ACT *x, const float *factors, float *y, size_t rows, size_t n) {
+  for (size_t i = 0; i < rows; ++i, x += n, y += n) {
+    for (size_t j = 0; j < n; ++j) y[j] += factors[j] * LD(x[j]);
+  }
+}
+
+// sums[j] += Σ_i x[i, j]·y[i, j] for the columns [begin, end) of rows of n
+static void NAME(column_dots)(
+    const ACT *x, const ACT *y, float *sums, size_t rows, size_t n, size_t begin, size_t end) {
+  for (size_t i = 0; i < rows; ++i, x += n, y += n) {
+    for (size_t j = begin; j < end; ++j) sums[j] += LD(x[j]) * LD(y[j]);
+  }
+}
+
 // y = x·mask/(1-p) on rows [begin, end) of n; the mask of (row, column) is the Philox number at
 // counter (column/4, key of the row, stream): independent of how rows are packed into passes.
 static void NAME(dropout)(

@@ -17,6 +17,10 @@ typedef struct {
   void (*add_bias)(void *y, const float *bias, size_t rows, size_t n);
   void (*column_sums)(
       const void *x, float *sums, size_t rows, size_t n, size_t begin, size_t end);
+  void (*scale_columns)(const void *x, const float *factors, void *y, size_t rows, size_t n);
+  void (*add_scaled_columns)(const void *x, const float *factors, float *y, size_t rows, size_t n);
+  void (*column_dots)(
+      const void *x, const void *y, float *sums, size_t rows, size_t n, size_t begin, size_t end);
   void (*dropout)(
       const void *x, void *y, float p, uint64_t seed, uint32_t stream, const uint64_t *row_keys,
       size_t begin, size_t end, size_t n);
@@ -38,6 +42,7 @@ typedef struct {
 #define ACTIVATION_KERNELS(T)                                                        \
   {(void *)rms_norm_##T,    (void *)gated_##T,       (void *)gated_backward_##T,     \
    (void *)rope_##T,        (void *)add_bias_##T,    (void *)column_sums_##T,        \
+   (void *)scale_columns_##T, (void *)add_scaled_columns_##T, (void *)column_dots_##T, \
    (void *)dropout_##T,     (void *)cross_entropy_row_##T, \
    (void *)logit_gradient_row_##T, (void *)softmax_row_##T,                          \
    (void *)softmax_row_backward_##T, (void *)dot_##T, (void *)attend_one_##T}

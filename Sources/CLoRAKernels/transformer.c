@@ -111,6 +111,40 @@ void lk_column_sums(lk_dtype type, const void *x, float *sums, size_t rows, size
   lk_parallel_for(n, 64, column_sum_range, &j);  // columns are split: each sum runs in row order
 }
 
+static void scale_columns_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  size_t offset = begin * j->n * lk_element_size(j->type);
+  lk_activations(j->type)->scale_columns(
+      j->in + offset, j->w, j->out + offset, end - begin, j->n);
+}
+void lk_scale_columns(
+    lk_dtype type, const void *x, const float *factors, void *y, size_t rows, size_t n) {
+  job j = {.type = type, .in = x, .w = factors, .out = y, .n = n};
+  lk_parallel_for(rows, row_grain(n), scale_columns_rows, &j);
+}
+
+static void add_scaled_columns_rows(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->add_scaled_columns(
+      j->in + begin * j->n * lk_element_size(j->type), j->w, j->dw + begin * j->n, end - begin,
+      j->n);
+}
+void lk_add_scaled_columns(
+    lk_dtype type, const void *x, const float *factors, float *y, size_t rows, size_t n) {
+  job j = {.type = type, .in = x, .w = factors, .dw = y, .n = n};
+  lk_parallel_for(rows, row_grain(n), add_scaled_columns_rows, &j);
+}
+
+static void column_dots_range(void *context, size_t begin, size_t end) {
+  job *j = context;
+  lk_activations(j->type)->column_dots(j->in, j->in2, j->dw, j->rows, j->n, begin, end);
+}
+void lk_column_dots(
+    lk_dtype type, const void *x, const void *y, float *sums, size_t rows, size_t n) {
+  job j = {.type = type, .in = x, .in2 = y, .dw = sums, .rows = rows, .n = n};
+  lk_parallel_for(n, 64, column_dots_range, &j);
+}
+
 static void dropout_rows(void *context, size_t begin, size_t end) {
   job *j = context;
   lk_activations(j->type)->dropout(

@@ -132,7 +132,9 @@ extension AdapterFile {
     guard isFolder.boolValue else {
       throw AdapterError(
         file: directory, message: "this is a file; an adapter is a folder of two files",
-        hint: "name the folder with \(configurationName) and \(tensorsName)")
+        hint: directory.hasSuffix(".gguf")
+          ? "make it one with: lora convert \(directory) --to peft --output FOLDER --model MODEL"
+          : "name the folder with \(configurationName) and \(tensorsName)")
     }
     guard files.fileExists(atPath: path(directory, configurationName)) else {
       // PEFT puts adapters that are not named "default" one folder deeper.

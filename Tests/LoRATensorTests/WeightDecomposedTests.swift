@@ -118,6 +118,32 @@ struct WeightDecomposedTests {
     }
   }
 
+  /// Without a bias dm is found by Y; where a row has no length Y tells nothing of it.
+  @Test(arguments: [Float?.none, 0]) func gradientsWithoutBias(length: Float?) {
+    let c = Case(seed: 24)
+    if let length { c.m.value.floats[2] = length }
+    let inverse = c.inverseNorm
+    let dy = Random(seed: 25).normalCopy([4, 7])
+    let parameters = [c.x, c.a, c.b, c.m]
+    let (expected, expectedGradients) = valueAndGradient(of: parameters) {
+      let (base, lowRank) = c.products(c.x.tensor)
+      return projection((base + lowRank) * (c.m.tensor * inverse), on: dy)
+    }
+    let (actual, gradients) = valueAndGradient(of: parameters) {
+      var operand = c.operand(inverseNorm: inverse)
+      operand.bias = nil
+      return projection(linear(.plain(c.x.tensor), [operand])[0], on: dy)
+    }
+    expectClose(
+      actual: actual.elements, expected: expected.elements, atol: 1e-4, rtol: 1e-5, name: "value")
+    for (index, gradient) in gradients.enumerated() {
+      expectClose(
+        actual: gradient.elements, expected: expectedGradients[index].elements, atol: 2e-5,
+        rtol: 1e-5, name: "gradient \(index)")
+    }
+    #expect(gradients[3].elements.allSatisfy { $0 != 0 })
+  }
+
   /// Beside PiSSA and OLoRA: what a start takes out counts as out of the weight, for the share of
   /// dropped inputs too.
   @Test(arguments: [false, true]) func aStartIsOutOfTheWeight(hasDropout: Bool) {

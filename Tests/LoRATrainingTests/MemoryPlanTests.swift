@@ -30,6 +30,19 @@ struct MemoryPlanTests {
     }
   }
 
+  @Test func whatDoRAKeepsIsPlanned() throws {
+    let totals = try [(false, 0), (true, 0), (true, 0.1)].map { (usesDoRA: Bool, dropout: Float) in
+      let model = try Llama(
+        gguf: GGUFFile(contentsOf: Fixture.path("adapters/base.gguf")), computeType: .bfloat16,
+        asStored: true)
+      var configuration = LoRAConfiguration(rank: 3, alpha: 6, dropout: dropout)
+      configuration.usesDoRA = usesDoRA
+      try model.addAdapter("x", configuration, seed: 7)
+      return MemorySizes(model, passTokens: 4096).plan(.mapped, .nothing).total
+    }
+    #expect(totals[0] < totals[1] && totals[1] < totals[2])
+  }
+
   @Test func memoryGrowsLinearlyWithTheLength() throws {
     let totals = try [8192, 16384, 24576].map { try plan(.resident, .nothing, tokens: $0) }
     #expect(totals[1] - totals[0] == totals[2] - totals[1])

@@ -178,6 +178,13 @@ void lk_rope(
 
 void lk_add_bias(lk_dtype type, void *y, const float *bias, size_t rows, size_t n);
 void lk_column_sums(lk_dtype type, const void *x, float *sums, size_t rows, size_t n);  // adds
+// y = f∘x, each column by its factor (y may be x); y += f∘x; sums[j] += Σ_i x[i, j]·y[i, j].
+void lk_scale_columns(
+    lk_dtype type, const void *x, const float *factors, void *y, size_t rows, size_t n);
+void lk_add_scaled_columns(
+    lk_dtype type, const void *x, const float *factors, float *y, size_t rows, size_t n);
+void lk_column_dots(
+    lk_dtype type, const void *x, const void *y, float *sums, size_t rows, size_t n);
 
 // Causal attention over sequences packed back to back: query t of a sequence sees its keys 0…t.
 // q, out: [tokens, heads·d]; k, v: [tokens, kv_heads·d]; lse: [tokens, heads] (may be NULL in

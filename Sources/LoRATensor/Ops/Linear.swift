@@ -56,7 +56,10 @@ public struct LinearOperand {
   var hasMagnitudes: Bool { pairs.contains { $0.magnitude != nil } }
   var hasBiasesOfRows: Bool { pairs.contains { $0.bias != nil } }
 
-  var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) + pairs.flatMap { [$0.a, $0.b] } }
+  var tensors: [Tensor] {
+    [weight] + (bias.map { [$0] } ?? [])
+      + pairs.flatMap { [$0.a, $0.b] + ($0.magnitude.map { [$0.magnitude] } ?? []) }
+  }
 }
 
 /// The outputs of linear layers that share an input; see the file's head for the mathematics.
@@ -86,14 +89,20 @@ package func linear(
   }
   precondition(
     residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
-  if layers.contains(where: \.needsOwnPass) {
-    return layers.contains { $0.pairs.contains { $0.rows != nil || $0.bias != nil } }
-      ? mixedLinear(input, layers, residual: residual)
-      : composedLinear(input, layers, residual: residual)
-  }
-
   let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])
   let keeps = Tape.records(recorded)
+  let readsStored = !keeps && StoredWeights.areRead && StoredWeights.canBeRead(layers)
+  if layers.contains(where: \.needsOwnPass) {
+    if layers.contains(where: { $0.pairs.contains { $0.rows != nil || $0.bias != nil } }) {
+      return mixedLinear(input, layers, residual: residual)
+    }
+    let isComposed = { (layer: LinearOperand) in
+      layer.hasMagnitudes && (readsStored || RowStretch(layer) == nil)
+    }
+    if layers.contains(where: isComposed) {
+      return composedLinear(input, layers, residual: residual)
+    }
+  }
   precondition(
     !keeps || !layers.contains(where: \.hasBiasesOfRows),
     "linear: a bias of B acts on all rows of a batch when training")
@@ -101,7 +110,7 @@ package func linear(
   var rstd: Tensor?
   if keeps, case .normalized = input { rstd = Tensor(uninitialized: [rows]) }
   let x = input.materialized(rstd: rstd)
-  if !keeps, StoredWeights.areRead, StoredWeights.canBeRead(layers) {
+  if readsStored {
     return linearOnStoredWeights(x, layers, residual: residual)
   }
 
@@ -109,20 +118,25 @@ package func linear(
   // Where weights are packed, the pairs are more columns of the one product: [X | P]·[W | s·B]ᵀ.
   let isPacked = layers.map { PackedWeight.isUsed(for: $0.weight, in: x.dtype) }
   let wide = isPacked.contains(true) ? lowRank.beside(x) : nil
+  var stretches = layers.map(RowStretch.init)
   let outputs = layers.indices.map { j -> Tensor in
     let layer = layers[j]
     let shape = input.shape.replacingLast(with: layer.weight.shape[0])
-    let y = residual?.copied() ?? Tensor(uninitialized: shape, dtype: x.dtype)
+    // What is stretched must not hold the residual yet.
+    let isFilled = residual != nil && stretches[j] == nil
+    var y =
+      (isFilled ? residual?.copied() : nil) ?? Tensor(uninitialized: shape, dtype: x.dtype)
     precondition(
-      y.shape == shape, "linear: a residual of shape \(y.shape) for an output of shape \(shape)")
+      residual.map { $0.shape == shape } ?? true,
+      "linear: a residual of shape \(residual?.shape ?? []) for an output of shape \(shape)")
     if isPacked[j], let wide {
       multiply(
         Matrix(wide),
         PackedWeight(layer.weight, transposed: true, beside: lowRank.factors(of: j)),
-        into: Matrix(y), accumulate: residual != nil)
+        into: Matrix(y), accumulate: isFilled)
     } else {
       // The small products come first: the large one then adds to them as it stores its tile.
-      var holdsSum = residual != nil
+      var holdsSum = isFilled
       for pair in lowRank.pairs where pair.layer == j {
         multiply(
           lowRank.p(of: pair), Matrix(pair.scaledB), transposeB: true, into: Matrix(y),
@@ -132,6 +146,9 @@ package func linear(
       multiply(
         Matrix(x), weight: layer.weight, transposed: true, into: Matrix(y), accumulate: holdsSum)
     }
+    y =
+      stretches[j]?.applied(
+        to: y, residual: residual, hasBias: layer.bias != nil, keeps: keeps) ?? y
     for (range, bias) in layer.biases(of: rows) {
       let part = y.rows(range)
       lk_add_bias(y.dtype.kernelType, part.pointer, bias.floats, range.count, bias.count)
@@ -140,7 +157,7 @@ package func linear(
   }
   guard keeps else { return outputs }
 
-  return Tape.record(outputs, inputs: recorded) { upstream, gradients in
+  return Tape.record(outputs, inputs: recorded) { [stretches] upstream, gradients in
     let x = input.materialized()
     let wantsX = input.tensors.contains(where: gradients.wants)
     // Several contributions are summed in float32; a single layer's are stored once.
@@ -150,18 +167,22 @@ package func linear(
     var holdsSum = false
 
     let narrow = upstream.map { $0?.converted(to: x.dtype) }
-    holdsSum = lowRank.propagate(narrow, x: x, dx: dx, to: gradients)
-    for (layer, dy) in zip(layers, narrow) {
-      guard let dy else { continue }
+    // What arrives at the products: dU of those that are stretched.
+    let arriving = zip(narrow, stretches).map { dy, stretch in
+      dy.map { stretch?.propagate($0, to: gradients) ?? $0 }
+    }
+    holdsSum = lowRank.propagate(arriving, x: x, dx: dx, to: gradients)
+    for (layer, dy, du) in zip(layers, zip(narrow, arriving)).map({ ($0, $1.0, $1.1) }) {
+      guard let dy, let du else { continue }
       if let dx {
         multiply(
-          Matrix(dy), weight: layer.weight, transposed: false, into: Matrix(dx),
+          Matrix(du), weight: layer.weight, transposed: false, into: Matrix(dx),
           accumulate: holdsSum)
         holdsSum = true
       }
       if gradients.wants(layer.weight) {
         let sum = gradients.accumulator(for: layer.weight)
-        multiply(Matrix(dy), Matrix(x), transposeA: true, into: Matrix(sum), accumulate: true)
+        multiply(Matrix(du), Matrix(x), transposeA: true, into: Matrix(sum), accumulate: true)
         gradients.set(sum, for: layer.weight)
       }
       if let bias = layer.bias, gradients.wants(bias) {

@@ -8,6 +8,9 @@
 //
 //   Y = X·Wᵀ + (g − 1)∘(D(X)·Wᵀ) + g∘s·(D(X)·Aᵀ)·Bᵀ + b
 //
+// Without dropout a layer's last magnitude is applied in the layer's own pass (RowStretch.swift);
+// here is what is not as simple, and what needs no gradient while weights are read as stored.
+//
 // Beside PiSSA or OLoRA W is what is left of it, W − s·B₀·A₀. Several pairs act one after the other, each on what those before it made.
 // Source: Liu et al. 2024 (DoRA, 2402.09353), section 4.3; the dropout rule is PEFT's.
 
@@ -110,11 +113,12 @@ private func combined(_ tensors: [Tensor], signs: [Float]? = nil, bias: Tensor? 
   }
   if let bias { lk_add_bias(LK_F32, sum.pointer, bias.floats, shape.rows, bias.count) }
   let type = tensors.last?.dtype ?? .float32
+  let slots = tensors.map(\.gradientSlot)  // their bytes need not be kept
   return Tape.record(
     sum.converted(to: type), inputs: tensors + (bias.map { [$0] } ?? [])
   ) { dy, gradients in
-    for (tensor, sign) in zip(tensors, signs) where gradients.wants(tensor) {
-      gradients.add(sign == 1 ? dy : dy.converted(to: .float32) * Tensor(sign), to: tensor)
+    for (slot, sign) in zip(slots, signs) {
+      gradients.add(sign == 1 ? dy : dy.converted(to: .float32) * Tensor(sign), to: slot)
     }
     guard let bias, gradients.wants(bias) else { return }
     let sums = Tensor.zeros(bias.shape)

@@ -65,8 +65,10 @@ package struct MemorySizes: Sendable {
     // Bytes per token: the residual stream twice, q, k, v and the attention's output, its log-sums,
     // gate and up, the norms' statistics, and the low-rank paths' P.
     residual = 4 * sizes.hiddenSize
-    let attention = residual + element * (2 * q + 2 * kv) + 4 * sizes.headCount + 4
-    mlp = residual + 2 * element * sizes.intermediateSize + 4
+    let magnitudes = model.magnitudeCost
+    let attention =
+      residual + element * (2 * q + 2 * kv + magnitudes.attention) + 4 * sizes.headCount + 4
+    mlp = residual + element * (2 * sizes.intermediateSize + magnitudes.mlp) + 4
     layer = attention + mlp + element * ranks
     // The logits of a block of rows; of the words worked together their gradient and the head's part.
     let rows = min(headRowBlock, supervisedTokens ?? passTokens)
@@ -95,6 +97,22 @@ package struct MemorySizes: Sendable {
     return MemoryPlan(
       base: isMapped ? linear.now : linear.resident, adapter: adapter, activations: tokens * kept,
       work: work + largestConverted)
+  }
+}
+
+extension Llama {
+  /// The elements per token of a layer that DoRA keeps beside what a plain pair keeps: the rotated
+  /// outputs and the products that a residual is added to; with dropout also every layer's input,
+  /// whole and dropped, and every output (WeightDecomposed.swift).
+  fileprivate var magnitudeCost: (attention: Int, mlp: Int) {
+    let pairs = namedModules.compactMap { $0.child.module as? LoRALinear }.flatMap(\.pairs)
+    guard pairs.contains(where: { $0.pair.magnitude?.isTrainable == true }) else { return (0, 0) }
+    let hidden = configuration.hiddenSize
+    let inner = configuration.intermediateSize
+    let q = configuration.headCount * configuration.headDimension
+    let kv = configuration.keyValueHeadCount * configuration.headDimension
+    guard pairs.contains(where: { $0.pair.dropout > 0 }) else { return (q + kv + hidden, hidden) }
+    return (4 * hidden + q + (q + 2 * kv + hidden), 3 * hidden + 2 * inner + (2 * inner + hidden))
   }
 }
 
