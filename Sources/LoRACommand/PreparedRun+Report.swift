@@ -14,7 +14,7 @@ extension PreparedRun {
   /// The facts of the report.
   func runFacts(_ folder: RunFolder) throws -> [(name: String, value: String)] {
     let totals = try RunTotals(folder)
-    return try trainingFacts(totals) + evaluationFacts(totals.lastEvaluation)
+    return try trainingFacts(totals) + evaluationFacts(totals)
   }
 
   private func trainingFacts(_ totals: RunTotals) throws -> [(name: String, value: String)] {
@@ -24,12 +24,15 @@ extension PreparedRun {
       ("base model", configuration.model.nameOfPath),
       (
         "rows",
-        "\(Console.count(report.rows)) (\(data.format.rawValue)), \(Console.count(report.tokens)) "
-          + "tokens, \(Console.count(report.supervisedTokens)) with loss"
+        "\(Console.count(report.rows)) (\(formatText)), \(Console.count(report.tokens)) tokens, "
+          + "\(Console.count(report.supervisedTokens)) with loss "
+          + "(\(Console.fixed(100 * report.supervisedShare, 0))%)"
       ),
       (
         "row length",
-        "median \(report.lengths.median), longest \(report.lengths.longest) tokens"
+        "shortest \(report.lengths.shortest), median \(report.lengths.median), 90% "
+          + "\(report.lengths.p90), 99% \(report.lengths.p99), longest \(report.lengths.longest) "
+          + "tokens"
       ),
       (
         "rank, alpha",
@@ -58,11 +61,15 @@ extension PreparedRun {
     return facts
   }
 
-  private func evaluationFacts(_ last: JSONObject?) -> [(name: String, value: String)] {
-    guard let last, let loss = last["eval_loss"]?.numberValue else { return [] }
+  private func evaluationFacts(_ totals: RunTotals) -> [(name: String, value: String)] {
+    guard let last = totals.lastEvaluation, let loss = last["eval_loss"]?.numberValue else {
+      return []
+    }
     let rows = last["eval_rows"]?.integerValue ?? 0
+    let step = last["step"]?.integerValue ?? 0
+    let place = step == totals.steps ? "" : ", after step \(step)"
     var facts = [
-      ("evaluation loss", "\(Console.fixed(loss, 4)) on \(Console.count(rows)) rows")
+      ("evaluation loss", "\(Console.fixed(loss, 4)) on \(Console.count(rows)) rows" + place)
     ]
     let names = [
       ("eval_exact_match", "exact match"), ("eval_json_valid", "valid JSON"),
@@ -77,12 +84,10 @@ extension PreparedRun {
   }
 
   /// The report as HTML.
-  func report(
-    facts: [(name: String, value: String)], folder: RunFolder, samples: [RunReport.Sample]
-  ) throws -> String {
+  func report(_ folder: RunFolder, ending: String, samples: [RunReport.Sample]) throws -> String {
     let settings = try String(contentsOfFile: folder.file("config.resolved.yaml"), encoding: .utf8)
     return RunReport(
-      title: folder.path.nameOfPath, facts: facts,
+      title: folder.path.nameOfPath, ending: ending, facts: try runFacts(folder),
       metrics: try RunTotals(folder).metrics, samples: samples,
       warnings: warnings.map(\.description), settings: settings
     ).html

@@ -47,7 +47,7 @@ extension PreparedRun {
   }
 
   /// messages: 2 system, 480 user, 480 assistant
-  private var formatText: String {
+  var formatText: String {
     let roles = data.messageCounts.map { "\(Console.count($0.count)) \($0.role)" }
     return data.format.rawValue + (roles.isEmpty ? "" : ": " + roles.joined(separator: ", "))
   }

@@ -154,28 +154,32 @@ final class TrainingRun {
       }
     }
     progress.clear()
-    try save(prepared)
-    try report(end: interruption, trainer)
-  }
-
-  /// Says how the run ended, where it is not simply done.
-  private func report(end interruption: Interruption, _ trainer: Trainer) throws {
-    let (steps, total) = (trainer.completedSteps, trainer.totalSteps)
+    try save(prepared, ending: ending(interruption, trainer))
     if configuration.evalSteps != nil, history.bestStep > 0 {
       Console.tell(
         "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
           + "in \(folder.file("best"))")
     }
-    if steps < total, isExhausted, !interruption.isRequested {
-      Console.tell(
-        "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
-          + "brought nothing better")
-    } else if steps < total {
+    if interruption.isRequested, trainer.completedSteps < total {
       Console.complain(
-        "interrupted after step \(steps) of \(total); the adapter so far is in \(folder.path)\n"
-          + "go on with the same command and --resume\n")
+        "interrupted after step \(trainer.completedSteps) of \(total); the adapter so far is in "
+          + "\(folder.path)\ngo on with the same command and --resume\n")
       throw ExitCode(interruption.exitCode)
     }
+    if trainer.completedSteps < total { Console.tell(ending(interruption, trainer)) }
+  }
+
+  /// How the run ended.
+  private func ending(_ interruption: Interruption, _ trainer: Trainer) -> String {
+    let (steps, total) = (trainer.completedSteps, trainer.totalSteps)
+    if steps == total { return "finished: \(total) steps" }
+    guard interruption.isRequested else {
+      return "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
+        + "brought nothing better"
+    }
+    let name = interruption.exitCode == 130 ? "Ctrl-C" : "SIGTERM"
+    return "interrupted by \(name) after step \(steps) of \(total); the same command with --resume "
+      + "goes on"
   }
 
   /// Whether so many evaluations brought nothing better that the run should end.
@@ -210,9 +214,8 @@ final class TrainingRun {
       try saveCheckpoint(prepared, record)
       kept = step
     }
-    let facts = try prepared.runFacts(folder)
     try AtomicFile.write(
-      try prepared.report(facts: facts, folder: folder, samples: []),
+      try prepared.report(folder, ending: "ended by an error: " + error.message, samples: []),
       to: folder.file("report.html"))
     guard let kept else { return error }
     return TrainingError(
@@ -221,10 +224,9 @@ final class TrainingRun {
         + "\(folder.checkpoints.folder(kept)): --init-adapter goes on from it")
   }
 
-  private func save(_ prepared: PreparedRun) throws {
+  private func save(_ prepared: PreparedRun, ending: String) throws {
     let model = prepared.model
     try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
-    let facts = try prepared.runFacts(folder)
     try AtomicFile.write(try prepared.card(folder), to: folder.file("README.md"))
     let totals = try RunTotals(folder)
     Console.tell(
@@ -236,7 +238,7 @@ final class TrainingRun {
       """)
     // The adapter is safe by now: answers for people to look at may take some seconds.
     try AtomicFile.write(
-      try prepared.report(facts: facts, folder: folder, samples: try prepared.samples(3)),
+      try prepared.report(folder, ending: ending, samples: try prepared.samples(3)),
       to: folder.file("report.html"))
     Console.tell("report:  \(folder.file("report.html"))")
   }

@@ -7,7 +7,8 @@ import Testing
 struct ReportTests {
   private func report(_ metrics: [JSONObject], samples: [RunReport.Sample] = []) -> String {
     RunReport(
-      title: "a <b>", facts: [("rows", "1 & 2")], metrics: metrics, samples: samples,
+      title: "a <b>", ending: "finished", facts: [("rows", "1 & 2")], metrics: metrics,
+      samples: samples,
       settings: "model: \"</pre><script>\""
     ).html
   }
@@ -39,7 +40,17 @@ struct ReportTests {
     #expect(!html.contains("<script") && !html.contains("<img") && !html.contains("http"))
     #expect(html.contains("<title>a &lt;b&gt;</title>") && html.contains("1 &amp; 2"))
     #expect(html.contains("&lt;script&gt;alert(1)") && html.contains("it&#39;s"))
-    #expect(!html.contains("<figure>"))
+    #expect(!html.contains("<figure>") && html.contains("<p>finished</p>"))
+  }
+
+  /// Shares are drawn from 0 to 1, and each line has its name where the title does not say it.
+  @Test func sharesHaveAnAxisOfTheirOwn() {
+    let html = report([
+      ["step": .integer(1), "eval_exact_match": .integer(0)],
+      ["step": .integer(2), "eval_exact_match": .integer(0)],
+    ])
+    #expect(html.contains(">exact match</span>") && html.contains(">0.5</text>"))
+    #expect(html.contains(">1</text>") && !html.contains(/\de-\d/))
   }
 
   @Test func oddValuesMakeNoBrokenChart() {

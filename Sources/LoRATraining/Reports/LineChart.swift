@@ -17,6 +17,8 @@ package struct ChartSeries {
 package struct LineChart {
   let title: String
   let series: [ChartSeries]
+  /// What the axis of values spans at least.
+  let range: ClosedRange<Double>?
 
   private let width = 440.0
   private let height = 220.0
@@ -25,8 +27,9 @@ package struct LineChart {
   private let top = 12.0
   private let right = 12.0
 
-  package init(title: String, series: [ChartSeries]) {
+  package init(title: String, series: [ChartSeries], range: ClosedRange<Double>? = nil) {
     self.title = title
+    self.range = range
     self.series = series.filter { !$0.points.isEmpty }
   }
 
@@ -40,8 +43,9 @@ package struct LineChart {
       (lowX, highX) = (min(lowX, point.x), max(highX, point.x))
       (lowY, highY) = (min(lowY, point.y), max(highY, point.y))
     }
+    if let range { (lowY, highY) = (min(lowY, range.lowerBound), max(highY, range.upperBound)) }
     // A little air, and a height even where every value is the same.
-    let slack = max((highY - lowY) * 0.06, abs(highY) * 1e-3, 1e-12)
+    let slack = highY > lowY ? (highY - lowY) * 0.06 : highY == 0 ? 1 : abs(highY) * 0.1
     (lowY, highY) = (lowY >= 0 ? max(0, lowY - slack) : lowY - slack, highY + slack)
     if highX == lowX { highX = lowX + 1 }
     func x(_ value: Double) -> Double {
@@ -66,6 +70,8 @@ package struct LineChart {
         "<text class=\"tick\" x=\"\(Self.short(x(tick)))\" y=\"\(Self.short(height - 10))\" "
           + "text-anchor=\"\(anchor)\">\(Self.label(tick))</text>")
     }
+    parts.append(
+      "<text class=\"tick\" x=\"0\" y=\"\(Self.short(height - 10))\">step</text>")
     for (index, line) in series.enumerated() {
       let points = line.points.map { "\(Self.short(x($0.x))),\(Self.short(y($0.y)))" }
       parts.append(
@@ -84,7 +90,7 @@ package struct LineChart {
       " <span class=\"legend l\(index)\">\(line.name.escapedForHTML)</span>"
     }
     return "<figure><figcaption>\(title.escapedForHTML)"
-      + "\(series.count > 1 ? legend.joined() : "")</figcaption>"
+      + "\(series.map(\.name) == [title] ? "" : legend.joined())</figcaption>"
       + "<svg viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" "
       + "aria-label=\"\(title.escapedForHTML)\">\(parts.joined())</svg></figure>"
   }
@@ -94,7 +100,7 @@ package struct LineChart {
     let rough = (high - low) / 5
     guard rough > 0, rough.isFinite else { return [low] }
     let power = pow(10, floor(log10(rough)))
-    let step = [1.0, 2, 5, 10].map { $0 * power }.first { $0 >= rough } ?? rough
+    let step = [1.0, 2, 2.5, 5, 10].map { $0 * power }.first { $0 >= rough } ?? rough
     return stride(from: (low / step).rounded(.up) * step, through: high, by: step).map {
       // -0 and 0.30000000000000004 are no labels.
       ($0 / step).rounded() * step + 0

@@ -20,18 +20,22 @@ package struct RunReport {
   }
 
   private let title: String
+  private let ending: String
   private let facts: [(name: String, value: String)]
   private let metrics: [JSONObject]
   private let samples: [Sample]
   private let warnings: [String]
   private let settings: String
 
-  /// - Parameter metrics: the lines of metrics.jsonl.
+  /// - Parameters:
+  ///   - ending: how the run ended, in a sentence.
+  ///   - metrics: the lines of metrics.jsonl.
   package init(
-    title: String, facts: [(name: String, value: String)], metrics: [JSONObject],
+    title: String, ending: String, facts: [(name: String, value: String)], metrics: [JSONObject],
     samples: [Sample], warnings: [String] = [], settings: String
   ) {
     self.title = title
+    self.ending = ending
     self.facts = facts
     self.metrics = metrics
     self.samples = samples
@@ -49,10 +53,11 @@ package struct RunReport {
         series: [
           series("exact match", "eval_exact_match"), series("valid JSON", "eval_json_valid"),
           series("pattern", "eval_regex_match"),
-        ]),
+        ], range: 0...1),
       LineChart(title: "learning rate", series: [series("learning rate", "learning_rate")]),
       LineChart(title: "gradient norm", series: [series("gradient norm", "grad_norm")]),
-      LineChart(title: "tokens per second", series: [series("tokens/s", "tokens_per_second")]),
+      LineChart(
+        title: "tokens per second", series: [series("tokens per second", "tokens_per_second")]),
     ].map(\.svg)
     let rows = facts.map {
       "<tr><th>\($0.name.escapedForHTML)</th><td>\($0.value.escapedForHTML)</td></tr>"
@@ -63,6 +68,7 @@ package struct RunReport {
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <title>\(title.escapedForHTML)</title><style>\(Self.style)</style></head><body><main>
       <h1>\(title.escapedForHTML)</h1>
+      <p>\(ending.escapedForHTML)</p>
       <table>\(rows.joined())</table>
       \(warningsHTML)
       <section class="charts">\(charts.joined())</section>
