@@ -89,7 +89,7 @@ struct ModelCard {
           ? Console.fixed(100 * metric.value, 1) + "%" : Console.fixed(metric.value, 4)
       )
     }
-    return "## Evaluation\n\n\(rows) rows of `\(evaluationName)` that were not trained on"
+    return "## Evaluation\n\n\(rows) rows of `\(evaluationName)`"
       + (answers ?? "") + ".\n\n" + Self.table(values)
   }
 

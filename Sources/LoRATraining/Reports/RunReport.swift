@@ -129,7 +129,7 @@ package struct RunReport {
     .line{fill:none;stroke-width:2;stroke-linejoin:round}
     .line.l0{stroke:var(--a)}.line.l1{stroke:var(--b)}.line.l2{stroke:var(--c)}
     .dot.l0{fill:var(--a)}.dot.l1{fill:var(--b)}.dot.l2{fill:var(--c)}\
-    .legend{margin-left:.75rem}.l0.legend{color:var(--a)}.l1.legend{color:var(--b)}\
+    .legend{margin-left:.75rem;white-space:nowrap}.l0.legend{color:var(--a)}.l1.legend{color:var(--b)}\
     .l2.legend{color:var(--c)}
     @media(max-width:30rem){.tick{font-size:15px}}
     pre{overflow-x:auto;background:color-mix(in srgb,var(--line) 30%,transparent);padding:1rem;\
