@@ -21,6 +21,7 @@ struct Lora: ParsableCommand {
     ])
 
   static func main() {
+    ThreadWaiting.limitSpinning()
     // A file above the limit of `ulimit -f` is then an error of writing, after which what was
     // begun is removed; the signal would end the process in the middle.
     signal(SIGXFSZ, SIG_IGN)

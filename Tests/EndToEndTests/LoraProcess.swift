@@ -37,10 +37,6 @@ enum LoraProcess {
       process.executableURL = URL(fileURLWithPath: path)
       process.arguments = arguments
     }
-    // Tests run side by side: threads that spin while they wait would starve each other.
-    var environment = ProcessInfo.processInfo.environment
-    environment["OMP_WAIT_POLICY"] = "passive"
-    process.environment = environment
     // Files, not pipes: a pipe that nobody empties would stop the command.
     let folder = try TemporaryFolder()
     func open(_ name: String) throws -> FileHandle {
