@@ -64,7 +64,7 @@ struct MemoryPlanTests {
     }
     #expect(
       error?.description == """
-        the run needs at least 118 MB, and may take 50 MB (--memory-budget)
+        the run needs at least 87 MB, and may take 50 MB (--memory-budget)
         hint: raise --memory-budget, lower --max-length or --rank, or use a smaller model
         """)
   }

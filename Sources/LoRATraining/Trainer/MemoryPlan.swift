@@ -15,11 +15,11 @@ package struct MemoryPlan: Sendable {
   /// Buffers of the operation under way: the logits of a block of rows, or a layer's gradients.
   package let work: Int
   /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles.
-  package let program = 112 << 20
+  package let program = 82 << 20
 
-  /// What the pool of buffers holds for passes of other lengths: from a thirty-second of all, where
-  /// passes are all alike, to an eighth.
-  package var slack: Int { (base + adapter + activations + work) / 16 }
+  /// What the pool of buffers holds for passes of other lengths: nothing where passes are all alike,
+  /// a fourth of what a pass takes where each is another (Docs/trust.md has what was measured).
+  package var slack: Int { (activations + work) * 5 / 32 }
 
   package var total: Int { base + adapter + activations + work + program + slack }
 }
@@ -35,7 +35,9 @@ package struct MemorySizes: Sendable {
   private let residual: Int
   private let mlp: Int
   private let layer: Int
-  private let work: Int
+  // Of an operation: at the head, and on the way back through a layer.
+  private let head: Int
+  private let backward: Int
 
   /// - Parameters:
   ///   - model: with its adapter.
@@ -72,12 +74,11 @@ package struct MemorySizes: Sendable {
     layer = attention + mlp + element * ranks
     // The logits of a block of rows; of the words worked together their gradient and the head's part.
     let rows = min(headRowBlock, supervisedTokens ?? passTokens)
-    let head =
+    head =
       rows * sizes.vocabularySize * 4 + headWordBlock * (rows + sizes.hiddenSize) * element
-    let backward =
+    backward =
       tokens * (4 * element * sizes.intermediateSize + 4 * residual)
       + tokens * kv * 4 * 4
-    work = max(head, backward)
   }
 
   /// The plan of a run.
@@ -87,12 +88,14 @@ package struct MemorySizes: Sendable {
   ///     only the rows of the data's tokens are touched.
   ///   - recomputation: what is computed twice instead of being kept.
   package func plan(_ weights: BaseWeights, _ recomputation: Recomputation) -> MemoryPlan {
-    let kept =
+    // What is computed again is there when the head's work is over.
+    let (kept, again) =
       switch recomputation {
-      case .nothing: layerCount * layer
-      case .mlp: layerCount * (layer - mlp + residual) + mlp
-      case .layers: layerCount * residual + layer
+      case .nothing: (layerCount * layer, 0)
+      case .mlp: (layerCount * (layer - mlp + residual), mlp)
+      case .layers: (layerCount * residual, layer)
       }
+    let work = max(head, backward + tokens * again)
     let isMapped = weights == .mapped
     return MemoryPlan(
       base: isMapped ? linear.now : linear.resident, adapter: adapter, activations: tokens * kept,
