@@ -22,7 +22,7 @@ enum LoraProcess {
     return url.appendingPathComponent("lora").path
   }()
 
-  /// Runs `lora` with arguments, for at most five minutes.
+  /// Runs `lora` with arguments, for at most twenty minutes.
   ///
   /// - Parameter started: receives the process, for instance to send it a signal.
   static func run(
@@ -49,11 +49,11 @@ enum LoraProcess {
     process.standardError = try open("err")
     try process.run()
     try started(process)
-    let deadline = Date(timeIntervalSinceNow: 300)
+    let deadline = Date(timeIntervalSinceNow: 1200)
     while process.isRunning && Date() < deadline { usleep(10_000) }
     if process.isRunning {
       process.terminate()
-      Issue.record("lora \(arguments.joined(separator: " ")) ran for more than five minutes")
+      Issue.record("lora \(arguments.joined(separator: " ")) ran for more than twenty minutes")
     }
     process.waitUntilExit()
     func text(_ name: String) throws -> String {
