@@ -79,7 +79,17 @@ struct RunConfiguration {
     return options
   }
 
-  /// What is wrong, of what can be checked before a file is opened.
+  /// What is not given, and must be.
+  var missing: [any Error] {
+    [("model", model), ("data", data), ("output", output)].filter { $0.1.isEmpty }.map {
+      ValidationError("give --\($0.0), or \($0.0) in the file of --config")
+    }
+  }
+
+  /// Whether a model, data or an output folder is given at all.
+  var namesAnyFile: Bool { ![model, data, output].allSatisfy(\.isEmpty) }
+
+  /// What is wrong with what is given, of what can be checked before a file is opened.
   var problems: [any Error] {
     var problems: [any Error] = []
     func require(_ condition: Bool, _ problem: @autoclosure () -> String) {
@@ -87,9 +97,6 @@ struct RunConfiguration {
     }
     func collect(_ check: () throws -> Void) {
       do { try check() } catch { problems.append(error) }
-    }
-    for (name, value) in [("model", model), ("data", data), ("output", output)] {
-      require(!value.isEmpty, "give --\(name), or \(name) in the file of --config")
     }
     if initAdapter == nil {
       var adapter = adapter

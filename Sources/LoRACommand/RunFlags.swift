@@ -116,6 +116,8 @@ struct RunFlags: ParsableArguments {
     apply(to: &run)
     do { try modules.apply(to: &run.modules) } catch { problems.append(error) }
     variants.apply(to: &run.variants)
+    // Where all of it is missing it was to come from the file, whose keys are not understood.
+    if fileError == nil || run.namesAnyFile { problems += run.missing }
     problems += run.problems
     if var fileError {
       fileError.others = problems.map { "\($0)" }
