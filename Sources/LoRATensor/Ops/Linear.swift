@@ -96,10 +96,9 @@ package func linear(
     if layers.contains(where: { $0.pairs.contains { $0.rows != nil || $0.bias != nil } }) {
       return mixedLinear(input, layers, residual: residual)
     }
-    let isComposed = { (layer: LinearOperand) in
-      layer.hasMagnitudes && (readsStored || RowStretch(layer) == nil)
-    }
-    if layers.contains(where: isComposed) {
+    if layers.contains(where: {
+      $0.hasMagnitudes && (readsStored || $0.magnitudeOfItsPass == nil)
+    }) {
       return composedLinear(input, layers, residual: residual)
     }
   }
@@ -172,8 +171,8 @@ package func linear(
       dy.map { stretch?.propagate($0, to: gradients) ?? $0 }
     }
     holdsSum = lowRank.propagate(arriving, x: x, dx: dx, to: gradients)
-    for (layer, dy, du) in zip(layers, zip(narrow, arriving)).map({ ($0, $1.0, $1.1) }) {
-      guard let dy, let du else { continue }
+    for (j, layer) in layers.enumerated() {
+      guard let dy = narrow[j], let du = arriving[j] else { continue }
       if let dx {
         multiply(
           Matrix(du), weight: layer.weight, transposed: false, into: Matrix(dx),

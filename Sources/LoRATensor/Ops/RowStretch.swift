@@ -16,10 +16,9 @@ struct RowStretch {
   /// What dm is found by: U and 1/n, or Y and 1/m where Y is nothing but g∘U and g is never 0.
   private var kept: (tensor: Tensor, factors: Tensor)?
 
-  /// The stretch that a layer's last pair makes of all rows and of what the pairs before it made;
-  /// nil where there is none, or where it is not as simple.
+  /// The stretch of a layer; nil where it has none that its own pass can apply.
   init?(_ layer: LinearOperand) {
-    guard let operand = layer.simpleMagnitude else { return nil }
+    guard let operand = layer.magnitudeOfItsPass else { return nil }
     magnitude = operand.magnitude
     inverseNorm = operand.inverseNorm
     factors = magnitude.detached * inverseNorm
@@ -66,7 +65,9 @@ struct RowStretch {
 }
 
 extension LinearOperand {
-  fileprivate var simpleMagnitude: MagnitudeOperand? {
+  /// The magnitude that stretches all rows of the whole product: the last pair's, which sees X itself,
+  /// where no pair before it has one.
+  var magnitudeOfItsPass: MagnitudeOperand? {
     guard let last = pairs.last, last.dropout == nil, last.rows == nil, last.bias == nil,
       pairs.dropLast().allSatisfy({ $0.magnitude == nil })
     else { return nil }

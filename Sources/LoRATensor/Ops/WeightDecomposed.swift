@@ -95,9 +95,9 @@ private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
   return Tape.record(product(y), inputs: [y, magnitude]) { dy, gradients in
     if gradients.wants(y) { gradients.add(product(dy), to: y) }
     guard gradients.wants(magnitude) else { return }
-    let products = y.converted(to: .float32).detached * dy.converted(to: .float32)
+    let (wideY, wideDy) = (y.converted(to: .float32), dy.converted(to: .float32))
     let sums = Tensor.zeros(magnitude.shape)
-    lk_column_sums(LK_F32, products.pointer, sums.floats, rows, width)
+    lk_column_dots(LK_F32, wideY.pointer, wideDy.pointer, sums.floats, rows, width)
     gradients.add(sums * inverse, to: magnitude)
   }
 }
