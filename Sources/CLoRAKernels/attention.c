@@ -82,7 +82,7 @@ static void product(
       .m = (int64_t)m, .n = (int64_t)n, .k = (int64_t)k, .a = a, .b = b, .c = c,
       .lda = (int64_t)lda, .ldb = (int64_t)ldb, .ldc = (int64_t)ldc, .ab_type = type,
       .c_type = LK_F32, .transpose_a = ta, .transpose_b = tb, .accumulate = accumulate};
-  lk_gemm(&g);
+  lk_gemm_alone(&g);
 }
 
 static void store_row(lk_dtype type, const float *from, char *to, size_t n) {

@@ -274,34 +274,37 @@ static float *widened(const uint16_t *matrix, int64_t rows, int64_t columns, int
 }
 
 // oneDNN has no bf16 below AVX-512: the same product in f32, result rounded once.
-static void gemm_by_widening(const product_key *key, const void *a, const void *b, void *c) {
-  int64_t a_rows = key->transpose_a ? key->k : key->m, a_columns = key->transpose_a ? key->m : key->k;
-  int64_t b_rows = key->transpose_b ? key->n : key->k, b_columns = key->transpose_b ? key->k : key->n;
-  product_key wide = *key;
+static void gemm_by_widening(const lk_gemm_arguments *g) {
+  int64_t a_rows = g->transpose_a ? g->k : g->m, a_columns = g->transpose_a ? g->m : g->k;
+  int64_t b_rows = g->transpose_b ? g->n : g->k, b_columns = g->transpose_b ? g->k : g->n;
+  float *a = widened(g->a, a_rows, a_columns, g->lda);
+  float *b = widened(g->b, b_rows, b_columns, g->ldb);
+  lk_gemm_arguments wide = *g;
   wide.ab_type = wide.c_type = LK_F32;
-  float *wide_a = widened(a, a_rows, a_columns, key->lda);
-  float *wide_b = widened(b, b_rows, b_columns, key->ldb);
+  wide.a = a;
+  wide.b = b;
   wide.lda = a_columns;
   wide.ldb = b_columns;
-  if (key->c_type == LK_F32) {
-    execute(&wide, wide_a, wide_b, c);
+  if (g->c_type == LK_F32) {
+    lk_gemm(&wide);
   } else {
-    float *wide_c = key->accumulate ? widened(c, key->m, key->n, key->ldc)
-                                    : malloc((size_t)(key->m * key->n) * sizeof(float));
-    if (wide_c == NULL) check(dnnl_out_of_memory, "widening");
-    wide.ldc = key->n;
-    execute(&wide, wide_a, wide_b, wide_c);
-    for (int64_t i = 0; i < key->m; ++i) {
-      lk_convert(LK_F32, wide_c + i * key->n, LK_BF16, (uint16_t *)c + i * key->ldc, (size_t)key->n);
+    float *c = g->accumulate ? widened(g->c, g->m, g->n, g->ldc)
+                             : malloc((size_t)(g->m * g->n) * sizeof(float));
+    if (c == NULL) check(dnnl_out_of_memory, "widening");
+    wide.c = c;
+    wide.ldc = g->n;
+    lk_gemm(&wide);
+    for (int64_t i = 0; i < g->m; ++i) {
+      uint16_t *row = (uint16_t *)g->c + i * g->ldc;
+      lk_convert(LK_F32, c + i * g->n, LK_BF16, row, (size_t)g->n);
     }
-    free(wide_c);
+    free(c);
   }
-  free(wide_a);
-  free(wide_b);
+  free(a);
+  free(b);
 }
 
-void lk_gemm(const lk_gemm_arguments *g) {
-  if (g->m == 0 || g->n == 0 || lk_narrow_gemm(g)) return;
+static int multiply_by_library(const lk_gemm_arguments *g) {
   product_key key;
   memset(&key, 0, sizeof key);
   key.m = g->m;
@@ -321,7 +324,17 @@ void lk_gemm(const lk_gemm_arguments *g) {
     key.b_packed = 1;
     key.ldb = key.transpose_b = 0;
   }
-  if (!execute(&key, g->a, g->b, g->c)) gemm_by_widening(&key, g->a, g->b, g->c);
+  return execute(&key, g->a, g->b, g->c);
+}
+
+// oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too. The value is a set of bits, and every
+// later instruction set (AMX, AVX10) has those of the earlier ones.
+static int library_has(unsigned isa) {
+  return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+void lk_gemm_by_library(const lk_gemm_arguments *g) {
+  if (!multiply_by_library(g)) gemm_by_widening(g);
 }
 
 int lk_multiplies_packed(void) {
@@ -349,9 +362,6 @@ const char *lk_onednn_version(void) {
   return text;
 }
 
-int lk_has_fast_bf16(void) {
-  // oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too. The value is a set of bits, and
-  // every later instruction set (AMX, AVX10) has those of this one.
-  unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
-}
+int lk_library_has_avx512(void) { return library_has(dnnl_cpu_isa_avx512_core); }
+
+int lk_has_fast_bf16(void) { return library_has(dnnl_cpu_isa_avx512_core_bf16); }

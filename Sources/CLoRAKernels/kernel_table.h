@@ -141,6 +141,11 @@ void lk_narrow_columns_v4_bf16(const lk_narrow_product *p, size_t begin, size_t 
 int lk_has_bf16_kernels(void);
 // Runs the product if it is one of a narrow matrix that we multiply ourselves; 0 if it is not.
 int lk_narrow_gemm(const lk_gemm_arguments *arguments);
+// lk_gemm by the caller's thread alone.
+void lk_gemm_alone(const lk_gemm_arguments *arguments);
+// One product of oneDNN, split over threads as it likes.
+void lk_gemm_by_library(const lk_gemm_arguments *arguments);
+int lk_library_has_avx512(void);
 
 const lk_table *lk_kernels(void);
 

@@ -1,0 +1,85 @@
+// How products are split over threads: so that no sum depends on their number.
+//
+// Where the library splits a product it may give each thread a part of k, or choose other kernels for
+// another number of threads. Such products are cut into tiles that depend on the shape alone, each
+// computed by one thread. (Docs/decisions/0003-same-bytes-on-any-number-of-threads.md)
+#include "kernel_table.h"
+#include "parallel.h"
+
+// The library asks OpenMP how many threads there are.
+static void multiply_on(const lk_gemm_arguments *g, int most) {
+  const int threads = lk_get_threads();
+  if (threads > most) lk_set_threads(most);
+  lk_gemm_by_library(g);
+  if (threads > most) lk_set_threads(threads);
+}
+
+void lk_gemm_alone(const lk_gemm_arguments *g) {
+  if (g->m > 0 && g->n > 0 && !lk_narrow_gemm(g)) multiply_on(g, 1);
+}
+
+enum { LEAST_ROWS = 64, MOST_ROWS = 512, LEAST_COLUMNS = 96, MOST_COLUMNS = 2048 };
+
+typedef struct {
+  const lk_gemm_arguments *product;
+  int64_t rows, columns, per_row;  // of a tile; tiles beside each other
+} tiling;
+
+static int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+static int64_t within(int64_t value, int64_t least, int64_t most) {
+  return value < least ? least : value > most ? most : value;
+}
+
+// Eight tiles below each other; beside, what it takes to have four where rows are few. Each tile reads
+// and packs all of its B, so columns are cut last.
+static tiling tiling_of(const lk_gemm_arguments *g) {
+  int64_t rows = within(parts(parts(g->m, 8), 32) * 32, LEAST_ROWS, MOST_ROWS);
+  int64_t beside = parts(4, parts(g->m, rows));
+  if (beside < parts(g->n, MOST_COLUMNS)) beside = parts(g->n, MOST_COLUMNS);
+  int64_t columns = within(parts(parts(g->n, beside), 48) * 48, LEAST_COLUMNS, MOST_COLUMNS);
+  return (tiling){g, rows, columns, parts(g->n, columns)};
+}
+
+static void multiply_tile(void *context, size_t index) {
+  const tiling *tiles = context;
+  lk_gemm_arguments g = *tiles->product;
+  const int64_t row = (int64_t)index / tiles->per_row * tiles->rows;
+  const int64_t column = (int64_t)index % tiles->per_row * tiles->columns;
+  g.m = within(g.m - row, 0, tiles->rows);
+  g.n = within(g.n - column, 0, tiles->columns);
+  const int64_t size = (int64_t)lk_element_size(g.ab_type);
+  g.a = (const char *)g.a + (g.transpose_a ? row : row * g.lda) * size;
+  g.b = (const char *)g.b + (g.transpose_b ? column * g.ldb : column) * size;
+  g.c = (char *)g.c + (row * g.ldc + column) * (int64_t)lk_element_size(g.c_type);
+  lk_gemm_alone(&g);
+}
+
+static void multiply_in_tiles(const lk_gemm_arguments *g) {
+  tiling tiles = tiling_of(g);
+  const int64_t count = parts(g->m, tiles.rows) * tiles.per_row;
+  lk_parallel_tasks((size_t)count, multiply_tile, &tiles);
+}
+
+// Below AVX-512 the library has two kinds of kernels for f32. Those that copy their inputs keep each
+// sum whole; it takes them for a C of this size whenever there are at most sixteen threads and k is
+// longer than this (nocopy_checker_avx2 in its gemm_driver.cpp).
+enum { COPYING_THREADS = 16, COPYING_K = 2 * COPYING_THREADS };
+static int takes_copying_kernels(const lk_gemm_arguments *g) {
+  return 1.0 / (double)g->m + 1.0 / (double)g->n < 0.0038 && g->k > COPYING_K;
+}
+
+void lk_gemm(const lk_gemm_arguments *g) {
+  if (g->m == 0 || g->n == 0 || lk_narrow_gemm(g)) return;
+  // For a transposed A with a long k each thread may get a part of it (bwd_w_par_k_blk in the
+  // library's brgemm_matmul_utils.cpp).
+  if (g->transpose_a && g->k >= 2048 && !g->b_packed) {
+    multiply_in_tiles(g);
+  } else if (g->ab_type == LK_BF16 || lk_library_has_avx512()) {
+    lk_gemm_by_library(g);
+  } else if (takes_copying_kernels(g)) {
+    multiply_on(g, COPYING_THREADS);
+  } else {
+    multiply_in_tiles(g);
+  }
+}
