@@ -6,11 +6,14 @@ struct EvaluationHistory {
   private(set) var bestStep = 0
   /// Evaluations after the best.
   private(set) var sinceBest = 0
+  /// The step of the last one; nil where that was not recorded.
+  private(set) var lastStep: Int? = 0
 
   init() {}
 
   /// Takes an evaluation; says whether it is the best so far.
   mutating func add(_ loss: Double, step: Int) -> Bool {
+    lastStep = step
     guard loss < bestLoss else {
       sinceBest += 1
       return false
@@ -20,13 +23,14 @@ struct EvaluationHistory {
   }
 
   /// The history as a text, for a checkpoint; a double's description gives back the same double.
-  var note: String { "\(bestLoss) \(bestStep) \(sinceBest)" }
+  var note: String { "\(bestLoss) \(bestStep) \(sinceBest)" + (lastStep.map { " \($0)" } ?? "") }
 
   init(note: String) {
     let parts = note.split(separator: " ")
-    guard parts.count == 3, let loss = Double(parts[0]), let step = Int(parts[1]),
+    guard parts.count >= 3, let loss = Double(parts[0]), let step = Int(parts[1]),
       let since = Int(parts[2])
     else { return }
     (bestLoss, bestStep, sinceBest) = (loss, step, since)
+    lastStep = parts.count > 3 ? Int(parts[3]) : nil
   }
 }

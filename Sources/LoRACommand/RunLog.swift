@@ -16,15 +16,23 @@ final class RunLog {
   private let handle: FileHandle
   private let board: TensorBoardFile
 
-  /// - Parameter steps: keeps the lines of this many steps of an earlier part of the run.
-  init(_ folder: RunFolder, keepingSteps steps: Int = 0) throws {
+  /// - Parameters:
+  ///   - steps: keeps the lines of this many steps of an earlier part of the run.
+  ///   - missing: what the last of them lacks.
+  init(
+    _ folder: RunFolder, keepingSteps steps: Int = 0, completing missing: JSONObject = [:]
+  ) throws {
     path = folder.file("metrics.jsonl")
     let earlier = steps > 0 ? (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" : ""
-    let kept = earlier.split(separator: "\n").compactMap { line -> (Substring, JSONObject)? in
+    var kept = earlier.split(separator: "\n").compactMap { line -> (String, JSONObject)? in
       guard let object = (try? JSONValue(parsing: String(line)))?.objectValue,
         let step = object["step"]?.integerValue, step <= steps
       else { return nil }
-      return (line, object)
+      return (String(line), object)
+    }
+    if !missing.isEmpty, var last = kept.popLast()?.1 {
+      for (key, value) in missing { last[key] = value }
+      kept.append((JSONValue.object(last).serialized(.compact), last))
     }
     try AtomicFile.write(kept.map { $0.0 + "\n" }.joined(), to: path)
     guard let handle = FileHandle(forWritingAtPath: path) else {

@@ -10,12 +10,12 @@ import LoRATraining
 
 /// Checks everything that can be wrong, trains, and saves.
 final class TrainingRun {
-  private let configuration: RunConfiguration
-  private let folder: RunFolder
+  let configuration: RunConfiguration
+  let folder: RunFolder
   private let isResumed: Bool
   /// What the run that the configuration comes from recorded.
   private let earlier: [String: String]
-  private var history = EvaluationHistory()
+  var history = EvaluationHistory()
   private var course = LossCourse()
 
   init(
@@ -84,8 +84,9 @@ final class TrainingRun {
   }
 
   private func train(_ prepared: PreparedRun, _ record: RunFacts) throws {
-    let (model, trainer) = (prepared.model, prepared.trainer)
-    let log = try RunLog(folder, keepingSteps: trainer.completedSteps)
+    let trainer = prepared.trainer
+    let missed = try missesEvaluation(prepared) ? evaluate(prepared) : [:]
+    let log = try RunLog(folder, keepingSteps: trainer.completedSteps, completing: missed)
     let interruption = Interruption()
     let total = trainer.totalSteps
     let logSteps = configuration.logSteps ?? max(1, total / 20)
@@ -115,26 +116,17 @@ final class TrainingRun {
         progress.clear()
         Console.warn(warning)
       }
-      if let evalData = prepared.evalData,
-        report.step == total || report.step % (configuration.evalSteps ?? .max) == 0
-      {
+      if isEvaluated(after: report.step, of: prepared) {
         progress.note(report.step, "evaluating …")
-        let evaluation: RunEvaluation
+        defer { progress.clear() }
         do {
-          evaluation = try prepared.evaluate(on: evalData)
+          for (key, value) in try evaluate(prepared) { figures[key] = value }
         } catch {
-          // The file of rows was changed meanwhile: what was learned is not lost with it.
-          progress.clear()
+          // The file of rows was changed meanwhile: what was learned is not lost with it, and the run
+          // that goes on evaluates first.
           try log.write(figures)
           try saveCheckpoint(prepared, record)
           throw error
-        }
-        progress.clear()
-        Console.tell("step \(report.step)/\(total)  \(evaluation.line)")
-        for (key, value) in evaluation.json { figures[key] = value }
-        if history.add(evaluation.loss, step: report.step), configuration.evalSteps != nil {
-          try model.saveAdapter(
-            PreparedRun.adapterName, to: folder.url.appendingPathComponent("best"))
         }
       }
       try log.write(figures)

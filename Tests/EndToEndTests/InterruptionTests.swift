@@ -136,6 +136,45 @@ import Testing
     }
   }
 
+  /// The rows to evaluate on are changed under the run: it ends with a checkpoint, and once they are
+  /// as they were it goes on, with the evaluation that it missed, as if nothing had been.
+  @Test func rowsThatAreChangedUnderTheRunEndItAndItGoesOn() throws {
+    let lines = (1...6).map { #"{"prompt": "tell \#($0)", "completion": " \#($0)?"}"# }
+    let rows = Array(lines.joined(separator: "\n").utf8)
+    let evalRows = try folder.write(rows, to: "eval.jsonl")
+    func run(
+      _ output: String, _ more: [String] = [], started: (Process) -> Void = { _ in }
+    ) throws -> LoraResult {
+      var arguments = arguments(output, more)
+      let split = try #require(arguments.firstIndex(of: "--eval-split"))
+      arguments.replaceSubrange(split...split + 1, with: ["--eval-data", evalRows])
+      return try LoraProcess.run(arguments, started: started)
+    }
+    #expect(try run("whole").exitCode == 0)
+    let ended = try run("ended") { process in
+      waitForSteps("ended", process)
+      try? Data(rows.reversed()).write(to: URL(fileURLWithPath: evalRows))
+    }
+    #expect(ended.exitCode == 1, "\(ended.output)")
+    #expect(ended.errors.contains("eval.jsonl: the file is not what it was when the run began"))
+    #expect(names("ended/checkpoints").count == 1)
+    // As long as the rows are others the run does not go on.
+    let again = try run("ended", ["--resume"])
+    #expect(again.exitCode == 1, "\(again.output)")
+    _ = try folder.write(rows, to: "eval.jsonl")
+    let resumed = try run("ended", ["--resume"])
+    #expect(resumed.exitCode == 0, "\(resumed.errors)")
+    try expectSameRun("whole", "ended", "after other rows")
+    func evaluations(_ name: String) throws -> [String] {
+      try String(decoding: bytes(name + "/metrics.jsonl"), as: UTF8.self).split(separator: "\n")
+        .compactMap { line in line.range(of: #""eval_loss":[^,}]*"#, options: .regularExpression)
+          .map { String(line[$0]) }
+        }
+    }
+    #expect(try evaluations("ended") == evaluations("whole"))
+    #expect(try evaluations("whole").count > 3)
+  }
+
   /// A run that diverges keeps its last good state, says which rows and module, and fails.
   @Test func aDivergingRunKeepsWhatIsGood() throws {
     let result = try LoraProcess.run([

@@ -149,6 +149,24 @@ struct TrainerTests {
     #expect(try train(dropout: 0, seed: 1) != first)
   }
 
+  /// Neither before the first step nor between two of them.
+  @Test func outsideAStepThereIsNoDropout() throws {
+    let model = try model(dropout: 0.5)
+    let rows = examples(6)
+    var options = TrainingOptions()
+    options.learningRate = 1e-2
+    var losses: [Double] = []
+    try Trainer(model, examples: rows, options: options).fit { _ in
+      losses = [evaluate(model, rows).loss, evaluate(model, rows).loss]
+      return false
+    }
+    // A model whose adapter goes on being trained begins in training mode.
+    model.setTraining(true)
+    #expect(evaluate(model, rows).loss != losses[0])
+    _ = try Trainer(model, examples: rows, options: options)
+    #expect([evaluate(model, rows).loss, losses[1]] == [losses[0], losses[0]])
+  }
+
   @Test func theLossFalls() throws {
     let model = try model()
     let rows = examples(8)

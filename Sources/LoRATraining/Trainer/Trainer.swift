@@ -42,6 +42,8 @@ public final class Trainer {
       variations: options.loraPlusRatio.map { ratio in
         loraPlusVariations(trained, ratio: ratio, learningRate: rate)
       } ?? [])
+    // As it is between steps: what is evaluated or generated before the first has no dropout either.
+    model.setTraining(false)
   }
 
   /// Whether every trained value is a number.

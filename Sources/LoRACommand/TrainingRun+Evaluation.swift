@@ -1,0 +1,37 @@
+// Evaluations while a run trains.
+
+import Foundation
+import LoRA
+import LoRAJSON
+import LoRATraining
+
+extension TrainingRun {
+  /// Whether the run evaluates after a step.
+  func isEvaluated(after step: Int, of prepared: PreparedRun) -> Bool {
+    guard prepared.evalData != nil else { return false }
+    return step == prepared.trainer.totalSteps || step % (configuration.evalSteps ?? .max) == 0
+  }
+
+  /// Whether a resumed run has yet to evaluate the step that it goes on from: its rows could not be
+  /// read then.
+  func missesEvaluation(_ prepared: PreparedRun) -> Bool {
+    let step = prepared.trainer.completedSteps
+    guard step > 0, let last = history.lastStep else { return false }
+    return last < step && isEvaluated(after: step, of: prepared)
+  }
+
+  /// Evaluates, says the result, and keeps the adapter if it is the best so far.
+  ///
+  /// - Returns: what belongs into the record of the step.
+  func evaluate(_ prepared: PreparedRun) throws -> JSONObject {
+    guard let rows = prepared.evalData else { return [:] }
+    let (step, total) = (prepared.trainer.completedSteps, prepared.trainer.totalSteps)
+    let evaluation = try prepared.evaluate(on: rows)
+    Console.tell("step \(step)/\(total)  \(evaluation.line)")
+    if history.add(evaluation.loss, step: step), configuration.evalSteps != nil {
+      try prepared.model.saveAdapter(
+        PreparedRun.adapterName, to: folder.url.appendingPathComponent("best"))
+    }
+    return evaluation.json
+  }
+}
