@@ -167,8 +167,9 @@ import Testing
     try expectSameRun("whole", "ended", "after other rows")
     func evaluations(_ name: String) throws -> [String] {
       try String(decoding: bytes(name + "/metrics.jsonl"), as: UTF8.self).split(separator: "\n")
-        .compactMap { line in line.range(of: #""eval_loss":[^,}]*"#, options: .regularExpression)
-          .map { String(line[$0]) }
+        .compactMap { line in
+          line.range(of: #""eval_loss":[^,}]*"#, options: .regularExpression)
+            .map { String(line[$0]) }
         }
     }
     #expect(try evaluations("ended") == evaluations("whole"))
