@@ -22,11 +22,13 @@ extension TrainingRun {
 
   /// Evaluates, says the result, and keeps the adapter if it is the best so far.
   ///
+  /// - Parameter progress: the line that is taken away before the result is said.
   /// - Returns: what belongs into the record of the step.
-  func evaluate(_ prepared: PreparedRun) throws -> JSONObject {
+  func evaluate(_ prepared: PreparedRun, _ progress: ProgressLine? = nil) throws -> JSONObject {
     guard let rows = prepared.evalData else { return [:] }
     let (step, total) = (prepared.trainer.completedSteps, prepared.trainer.totalSteps)
     let evaluation = try prepared.evaluate(on: rows)
+    progress?.clear()
     Console.tell("step \(step)/\(total)  \(evaluation.line)")
     if history.add(evaluation.loss, step: step), configuration.evalSteps != nil {
       try prepared.model.saveAdapter(

@@ -118,10 +118,10 @@ final class TrainingRun {
       }
       if isEvaluated(after: report.step, of: prepared) {
         progress.note(report.step, "evaluating …")
-        defer { progress.clear() }
         do {
-          for (key, value) in try evaluate(prepared) { figures[key] = value }
+          for (key, value) in try evaluate(prepared, progress) { figures[key] = value }
         } catch {
+          progress.clear()
           // The file of rows was changed meanwhile: what was learned is not lost with it, and the run
           // that goes on evaluates first.
           try log.write(figures)
@@ -229,8 +229,12 @@ final class TrainingRun {
       adapter: \(folder.path)
       """)
     // The adapter is safe by now: answers for people to look at may take some seconds.
+    let progress = ProgressLine(total: prepared.trainer.totalSteps)
+    progress.note(prepared.trainer.completedSteps, "answering some rows for the report …")
+    let samples = Result { try prepared.samples(3) }
+    progress.clear()
     try AtomicFile.write(
-      try prepared.report(folder, ending: ending, samples: try prepared.samples(3)),
+      try prepared.report(folder, ending: ending, samples: try samples.get()),
       to: folder.file("report.html"))
     Console.tell("report:  \(folder.file("report.html"))")
   }
