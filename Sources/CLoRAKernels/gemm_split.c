@@ -27,18 +27,19 @@ typedef struct {
 
 static int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-static int64_t within(int64_t value, int64_t least, int64_t most) {
-  return value < least ? least : value > most ? most : value;
-}
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Eight tiles below each other; beside, what it takes to have four where rows are few. Each tile reads
-// and packs all of its B, so columns are cut last.
+// Eight tiles below each other, or a multiple of that; four, two or one where rows are few, and then
+// as many beside as make four. Each tile reads and packs all of its B, so columns are cut last; equal
+// tiles in even numbers, so that two threads end together.
 static tiling tiling_of(const lk_gemm_arguments *g) {
-  int64_t rows = within(parts(parts(g->m, 8), 32) * 32, LEAST_ROWS, MOST_ROWS);
-  int64_t beside = parts(4, parts(g->m, rows));
+  int64_t below = parts(g->m, 8 * MOST_ROWS) * 8;
+  while (below > 1 && below * LEAST_ROWS > g->m) below /= 2;
+  int64_t beside = least(parts(4, below), parts(g->n, LEAST_COLUMNS));
   if (beside < parts(g->n, MOST_COLUMNS)) beside = parts(g->n, MOST_COLUMNS);
-  int64_t columns = within(parts(parts(g->n, beside), 48) * 48, LEAST_COLUMNS, MOST_COLUMNS);
-  return (tiling){g, rows, columns, parts(g->n, columns)};
+  tiling tiles = {g, parts(g->m, below), parts(parts(g->n, beside), 48) * 48, 0};
+  tiles.per_row = parts(g->n, tiles.columns);
+  return tiles;
 }
 
 static void multiply_tile(void *context, size_t index) {
@@ -46,8 +47,8 @@ static void multiply_tile(void *context, size_t index) {
   lk_gemm_arguments g = *tiles->product;
   const int64_t row = (int64_t)index / tiles->per_row * tiles->rows;
   const int64_t column = (int64_t)index % tiles->per_row * tiles->columns;
-  g.m = within(g.m - row, 0, tiles->rows);
-  g.n = within(g.n - column, 0, tiles->columns);
+  g.m = least(g.m - row, tiles->rows);
+  g.n = least(g.n - column, tiles->columns);
   const int64_t size = (int64_t)lk_element_size(g.ab_type);
   g.a = (const char *)g.a + (g.transpose_a ? row : row * g.lda) * size;
   g.b = (const char *)g.b + (g.transpose_b ? column * g.ldb : column) * size;
