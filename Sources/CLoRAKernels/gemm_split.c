@@ -63,11 +63,11 @@ static void multiply_in_tiles(const lk_gemm_arguments *g) {
 }
 
 // Below AVX-512 the library has two kinds of kernels for f32. Those that copy their inputs keep each
-// sum whole; it takes them for a C of this size whenever there are at most sixteen threads and k is
-// longer than this (nocopy_checker_avx2 in its gemm_driver.cpp).
-enum { COPYING_THREADS = 16, COPYING_K = 2 * COPYING_THREADS };
-static int takes_copying_kernels(const lk_gemm_arguments *g) {
-  return 1.0 / (double)g->m + 1.0 / (double)g->n < 0.0038 && g->k > COPYING_K;
+// sum whole; it takes them for a C of this size unless the threads are many for its rows or for k
+// (nocopy_checker_avx2 in its gemm_driver.cpp), so it is not offered as many. 0: the other kind.
+static int copying_threads(const lk_gemm_arguments *g) {
+  if (1.0 / (double)g->m + 1.0 / (double)g->n >= 0.0038 || g->k <= 32) return 0;
+  return (int)least(least((g->m - 1) / 16, (g->k - 1) / 2), 1024);
 }
 
 void lk_gemm(const lk_gemm_arguments *g) {
@@ -78,8 +78,8 @@ void lk_gemm(const lk_gemm_arguments *g) {
     multiply_in_tiles(g);
   } else if (g->ab_type == LK_BF16 || lk_library_has_avx512()) {
     lk_gemm_by_library(g);
-  } else if (takes_copying_kernels(g)) {
-    multiply_on(g, COPYING_THREADS);
+  } else if (copying_threads(g) > 0) {
+    multiply_on(g, copying_threads(g));
   } else {
     multiply_in_tiles(g);
   }
