@@ -304,7 +304,7 @@ static void gemm_by_widening(const lk_gemm_arguments *g) {
   free(b);
 }
 
-static int multiply_by_library(const lk_gemm_arguments *g) {
+void lk_gemm_by_library(const lk_gemm_arguments *g) {
   product_key key;
   memset(&key, 0, sizeof key);
   key.m = g->m;
@@ -324,17 +324,13 @@ static int multiply_by_library(const lk_gemm_arguments *g) {
     key.b_packed = 1;
     key.ldb = key.transpose_b = 0;
   }
-  return execute(&key, g->a, g->b, g->c);
+  if (!execute(&key, g->a, g->b, g->c)) gemm_by_widening(g);
 }
 
 // oneDNN's own judgement, so that DNNL_MAX_CPU_ISA counts too. The value is a set of bits, and every
 // later instruction set (AMX, AVX10) has those of the earlier ones.
 static int library_has(unsigned isa) {
   return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
-}
-
-void lk_gemm_by_library(const lk_gemm_arguments *g) {
-  if (!multiply_by_library(g)) gemm_by_widening(g);
 }
 
 int lk_multiplies_packed(void) {
