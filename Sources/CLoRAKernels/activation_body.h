@@ -1,9 +1,11 @@
 // Kernels on branch activations, compiled for f32 and for bf16.
 // The including file defines ACT (the stored type), LD/ST (to and from float) and NAME(x).
 
-// y = x·rstd·w with rstd = 1/√(mean(x²) + eps); x is the residual stream (f32). [rows, n]
+// x̂ = x·rstd, rounded to the stored type, and y = x̂·w, with rstd = 1/√(mean(x²) + eps); x is the
+// residual stream (f32). Without `unit` x̂ is not kept. [rows, n]
 static void NAME(rms_norm)(
-    const float *x, const float *w, float eps, ACT *y, float *rstd, size_t rows, size_t n) {
+    const float *restrict x, const float *restrict w, float eps, ACT *restrict y,
+    ACT *restrict unit, float *rstd, size_t rows, size_t n) {
   for (size_t i = 0; i < rows; ++i, x += n, y += n) {
     float sum = 0;
     {
@@ -11,8 +13,38 @@ static void NAME(rms_norm)(
       for (size_t j = 0; j < n; ++j) sum += x[j] * x[j];
     }
     float scale = 1.0f / sqrtf(sum / (float)n + eps);
-    for (size_t j = 0; j < n; ++j) y[j] = ST(x[j] * scale * w[j]);
+    if (unit) {
+      for (size_t j = 0; j < n; ++j) unit[j] = ST(x[j] * scale);
+      for (size_t j = 0; j < n; ++j) y[j] = ST(LD(unit[j]) * w[j]);
+      unit += n;
+    } else {
+      for (size_t j = 0; j < n; ++j) {
+        ACT rounded = ST(x[j] * scale);
+        y[j] = ST(LD(rounded) * w[j]);
+      }
+    }
     if (rstd) rstd[i] = scale;
+  }
+}
+
+// dx += rstd·(w·dy - x̂·mean(w·dy·x̂)); dw[j] += Σ_i dy·x̂ if dw is given.
+static void NAME(rms_norm_backward)(
+    const ACT *unit, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+    size_t rows, size_t n) {
+  for (size_t i = 0; i < rows; ++i, unit += n, dy += n) {
+    float mean = 0;
+    {
+#pragma clang fp reassociate(on) contract(fast)
+      for (size_t j = 0; j < n; ++j) mean += w[j] * dy[j] * LD(unit[j]);
+    }
+    mean /= (float)n;
+    if (dx) {
+      for (size_t j = 0; j < n; ++j) dx[j] += rstd[i] * (w[j] * dy[j] - LD(unit[j]) * mean);
+      dx += n;
+    }
+    if (dw) {
+      for (size_t j = 0; j < n; ++j) dw[j] += dy[j] * LD(unit[j]);
+    }
   }
 }
 

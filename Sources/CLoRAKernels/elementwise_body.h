@@ -1,26 +1,5 @@
 // Kernels on f32 arrays: the general operations of the tensor library and the optimizer.
 
-// dx += rstd·(w·dy - x̂·mean(w·dy·x̂)) with x̂ = x·rstd; dw[j] += Σ_i dy·x̂ if dw is given.
-static void rms_norm_backward(
-    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
-    size_t rows, size_t n) {
-  for (size_t i = 0; i < rows; ++i, x += n, dy += n) {
-    float r = rstd[i], mean = 0;
-    {
-#pragma clang fp reassociate(on) contract(fast)
-      for (size_t j = 0; j < n; ++j) mean += w[j] * dy[j] * x[j];
-    }
-    mean *= r / (float)n;
-    if (dx) {
-      for (size_t j = 0; j < n; ++j) dx[j] += r * (w[j] * dy[j] - x[j] * r * mean);
-      dx += n;
-    }
-    if (dw) {
-      for (size_t j = 0; j < n; ++j) dw[j] += dy[j] * x[j] * r;
-    }
-  }
-}
-
 static void unary(int op, const float *x, float *y, size_t n) {
   switch (op) {
     case LK_NEGATE: for (size_t i = 0; i < n; ++i) y[i] = -x[i]; break;

@@ -38,7 +38,6 @@
 const lk_table LK_TABLE = {
     .name = LK_ISA_NAME,
     .convert = convert,
-    .rms_norm_backward = rms_norm_backward,
     .unary = unary,
     .unary_backward = unary_backward,
     .binary = binary,

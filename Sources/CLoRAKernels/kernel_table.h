@@ -7,7 +7,11 @@
 // Kernels on activations, which are float or bf16 (passed as void *).
 typedef struct {
   void (*rms_norm)(
-      const float *x, const float *w, float eps, void *y, float *rstd, size_t rows, size_t n);
+      const float *x, const float *w, float eps, void *y, void *unit, float *rstd, size_t rows,
+      size_t n);
+  void (*rms_norm_backward)(
+      const void *unit, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
+      size_t rows, size_t n);
   void (*gated)(int kind, const void *gate, const void *up, void *h, size_t n);
   void (*gated_backward)(
       int kind, const void *gate, const void *up, const void *dh, void *dgate, void *dup, size_t n);
@@ -40,7 +44,8 @@ typedef struct {
 
 // The casts only forget the activation's element type.
 #define ACTIVATION_KERNELS(T)                                                        \
-  {(void *)rms_norm_##T,    (void *)gated_##T,       (void *)gated_backward_##T,     \
+  {(void *)rms_norm_##T,    (void *)rms_norm_backward_##T,                           \
+   (void *)gated_##T,       (void *)gated_backward_##T,                              \
    (void *)rope_##T,        (void *)add_bias_##T,    (void *)column_sums_##T,        \
    (void *)scale_columns_##T, (void *)add_scaled_columns_##T, (void *)column_dots_##T, \
    (void *)dropout_##T,     (void *)cross_entropy_row_##T, \
@@ -91,9 +96,6 @@ typedef struct {
   const char *name;
   // Dequantises or converts `count` elements (whole blocks) of one thread's range.
   void (*convert)(lk_dtype src_type, const void *src, lk_dtype dst_type, void *dst, size_t count);
-  void (*rms_norm_backward)(
-      const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
-      size_t rows, size_t n);
   void (*unary)(int op, const float *x, float *y, size_t n);
   void (*unary_backward)(
       int op, const float *x, const float *y, const float *dy, float *dx, size_t n);

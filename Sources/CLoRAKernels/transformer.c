@@ -25,31 +25,33 @@ static size_t row_grain(size_t n) { return n >= GRAIN ? 1 : GRAIN / (n ? n : 1);
 
 static void rms_norm_rows(void *context, size_t begin, size_t end) {
   job *j = context;
+  size_t at = begin * j->n * lk_element_size(j->type);
   lk_activations(j->type)->rms_norm(
-      j->x + begin * j->n, j->w, j->scalar, j->out + begin * j->n * lk_element_size(j->type),
+      j->x + begin * j->n, j->w, j->scalar, j->out + at, j->out2 ? j->out2 + at : NULL,
       j->stats ? j->stats + begin : NULL, end - begin, j->n);
 }
 void lk_rms_norm(
-    lk_dtype type, const float *x, const float *w, float eps, void *y, float *rstd, size_t rows,
-    size_t n) {
-  job j = {.type = type, .x = x, .w = w, .scalar = eps, .out = y, .stats = rstd, .n = n};
+    lk_dtype type, const float *x, const float *w, float eps, void *y, void *unit, float *rstd,
+    size_t rows, size_t n) {
+  job j = {.type = type, .x = x, .w = w, .scalar = eps, .out = y, .out2 = unit, .stats = rstd,
+           .n = n};
   lk_parallel_for(rows, row_grain(n), rms_norm_rows, &j);
 }
 
 static void rms_norm_backward_rows(void *context, size_t begin, size_t end) {
   job *j = context;
   size_t at = begin * j->n;
-  lk_kernels()->rms_norm_backward(
-      j->x + at, j->w, j->rstd + begin, j->dy + at, j->dx ? j->dx + at : NULL, j->dw, end - begin,
-      j->n);
+  lk_activations(j->type)->rms_norm_backward(
+      j->in + at * lk_element_size(j->type), j->w, j->rstd + begin, j->dy + at,
+      j->dx ? j->dx + at : NULL, j->dw, end - begin, j->n);
 }
 void lk_rms_norm_backward(
-    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
-    size_t rows, size_t n) {
-  job j = {.x = x, .w = w, .rstd = rstd, .dy = dy, .dx = dx, .n = n};
+    lk_dtype type, const void *unit, const float *w, const float *rstd, const float *dy, float *dx,
+    float *dw, size_t rows, size_t n) {
+  job j = {.type = type, .in = unit, .w = w, .rstd = rstd, .dy = dy, .dx = dx, .n = n};
   if (dx) lk_parallel_for(rows, row_grain(n), rms_norm_backward_rows, &j);
   // dw sums over rows: one thread, in order (norm weights are trained in small networks only).
-  if (dw) lk_kernels()->rms_norm_backward(x, w, rstd, dy, NULL, dw, rows, n);
+  if (dw) lk_activations(type)->rms_norm_backward(unit, w, rstd, dy, NULL, dw, rows, n);
 }
 
 static void gated_range(void *context, size_t begin, size_t end) {

@@ -31,6 +31,8 @@ package final class BufferPool: @unchecked Sendable {
   private let lock = NSLock()
   private var freeLists: [Int: [UnsafeMutableRawPointer]] = [:]
   private var state = Usage()
+  /// What is left of the mapping that new buffers are cut from.
+  private var region = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
   package init() {}
 
@@ -73,7 +75,7 @@ package final class BufferPool: @unchecked Sendable {
         }
       }
       state.held += capacity
-      return block(Self.allocate(capacity), capacity)
+      return block(allocate(capacity), capacity)
     }
   }
 
@@ -89,22 +91,16 @@ package final class BufferPool: @unchecked Sendable {
     }
   }
 
-  /// From this size on a buffer is mapped by itself. In malloc's heap, among small objects that
+  /// From this size on a buffer has pages of its own. In malloc's heap, among small objects that
   /// stay, what was given back left gaps that no other size fitted: a run grew by 200 MB.
   private static let leastMapped = 128 << 10
   private static let hugePage = 2 << 20
+  private static let regionBytes = 32 << 20
 
-  private static func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
+  private func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?
-    if capacity >= leastMapped {
-      let bytes = mappedBytes(capacity)
-      let alignment = capacity >= hugePage ? hugePage : 0
-      let start = mmap(
-        nil, bytes + alignment, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      if let start, start != MAP_FAILED {
-        pointer = alignment == 0 ? start : aligned(start, bytes: bytes, to: alignment)
-        if alignment > 0 { madvise(pointer, bytes, 14 /* MADV_HUGEPAGE */) }
-      }
+    if capacity >= Self.leastMapped {
+      pointer = cut(Self.wholePages(capacity))
     } else {
       posix_memalign(&pointer, 64, capacity)
     }
@@ -115,25 +111,43 @@ package final class BufferPool: @unchecked Sendable {
     return pointer
   }
 
-  /// Cuts a mapping of `bytes + alignment` to an aligned one of `bytes`.
-  private static func aligned(
-    _ start: UnsafeMutableRawPointer, bytes: Int, to alignment: Int
-  ) -> UnsafeMutableRawPointer {
-    let first = start.alignedUp(toMultipleOf: alignment)
-    let (before, after) = (first - start, alignment - (first - start))
+  /// The next `bytes` of the region, or of a new one.
+  ///
+  /// Buffers lie one behind the other so that huge pages hold them: a product that reads a matrix of
+  /// 1 MB in place touches another page in every row or two, and on scattered pages of 4 KB it waits
+  /// for their addresses (Docs/performance.md).
+  private func cut(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    if bytes >= Self.regionBytes { return Self.map(bytes) }
+    if bytes > region.count {
+      guard let start = Self.map(Self.regionBytes) else { return nil }
+      // Nothing has touched the rest of the last one.
+      if let rest = region.baseAddress, region.count > 0 { munmap(rest, region.count) }
+      region = UnsafeMutableRawBufferPointer(start: start, count: Self.regionBytes)
+    }
+    defer { region = UnsafeMutableRawBufferPointer(rebasing: region[bytes...]) }
+    return region.baseAddress
+  }
+
+  /// A mapping that begins with a huge page.
+  private static func map(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    let start = mmap(
+      nil, bytes + hugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let start, start != MAP_FAILED else { return nil }
+    let first = start.alignedUp(toMultipleOf: hugePage)
+    let before = first - start
     if before > 0 { munmap(start, before) }
-    if after > 0 { munmap(first + bytes, after) }
+    munmap(first + bytes, hugePage - before)
+    madvise(first, bytes, 14 /* MADV_HUGEPAGE */)
     return first
   }
 
   private static func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
     if capacity >= leastMapped {
-      munmap(pointer, mappedBytes(capacity))
+      munmap(pointer, wholePages(capacity))
     } else {
       free(pointer)
     }
   }
 
-  /// Whole pages.
-  private static func mappedBytes(_ capacity: Int) -> Int { (capacity + 4095) & ~4095 }
+  private static func wholePages(_ capacity: Int) -> Int { (capacity + 4095) & ~4095 }
 }

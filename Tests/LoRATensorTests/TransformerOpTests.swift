@@ -152,6 +152,58 @@ struct TransformerOpTests {
     }
   }
 
+  /// x/√(mean(x²) + ε) is rounded to the type given out, multiplied by w and rounded again, as
+  /// transformers does; and the way back, which keeps the rounded quotient alone, forms the same bits.
+  @Test(arguments: [DType.float32, .bfloat16], [1, 7, 37, 576])
+  func rmsNormAgainOnTheWayBack(dtype: DType, width: Int) throws {
+    // Whole numbers: their squares add up to the same in any order.
+    let values = (0..<3 * width).map { Float($0 * 7 % 13) - 6 }
+    let x = Tensor(values, shape: [3, width])
+    let scales = (0..<width).map { 0.5 + Float($0 * 5 % 11) / 7 }
+    let norm = Tensor(scales, shape: [width])
+    func rounded(_ value: Float) -> Float {
+      Tensor([value], shape: [1]).converted(to: dtype).converted(to: .float32).elements[0]
+    }
+    let expected = (0..<3).flatMap { row in
+      let own = values[row * width..<(row + 1) * width]
+      let rstd = 1 / (own.reduce(0) { $0 + $1 * $1 } / Float(width) + 1e-5).squareRoot()
+      return zip(own, scales).map { rounded(rounded($0 * rstd) * $1) }
+    }
+    let y = LoRATensor.rmsNorm(x, weight: norm, epsilon: 1e-5, dtype: dtype)
+    #expect(y.converted(to: .float32).elements == expected)
+
+    // dW = dYᵀ·X, where dY is 1 at the place (row, row).
+    let weight = Parameter(.zeros([3, width]))
+    let (_, gradients) = valueAndGradient(of: [weight]) {
+      let input = LinearInput.normalized(x, weight: norm, epsilon: 1e-5, dtype: dtype)
+      let output = linear(input, [LinearOperand(weight: weight.tensor)])[0]
+      let unit = Tensor((0..<9).map { $0 % 4 == 0 ? 1 : 0 }, shape: [3, 3])
+      return projection(output, on: unit)
+    }
+    #expect(gradients[0].elements == expected)
+  }
+
+  /// The gradient that goes through a kept bfloat16 quotient, against float32.
+  @Test func rmsNormInBFloat16() throws {
+    let fixture = try OpFixture("rms_norm")
+    for name in fixture.cases {
+      let x = Parameter(try fixture.tensor("\(name)/x"))
+      let weight = Parameter(try fixture.tensor("\(name)/weight"))
+      let epsilon = try fixture.number("\(name)/eps")
+      let dy = try fixture.tensor("\(name)/dy")
+      let (_, gradients) = valueAndGradient(of: [x, weight]) {
+        let y = LoRATensor.rmsNorm(
+          x.tensor, weight: weight.tensor, epsilon: epsilon, dtype: .bfloat16)
+        return projection(y, on: dy)
+      }
+      // The quotient and dy are rounded to 2^-9 of their size, and sums of rows are made of them. dx
+      // has the factor rstd: about 270 where x is small.
+      let isSmall = name.hasSuffix("small")
+      try fixture.expect(gradients[0], "\(name)/dx", atol: isSmall ? 1 : 0.02, rtol: 0.01)
+      try fixture.expect(gradients[1], "\(name)/dweight", atol: 0.03, rtol: 0.01)
+    }
+  }
+
   @Test func swiglu() throws {
     let fixture = try OpFixture("swiglu")
     for name in fixture.cases {

@@ -154,14 +154,15 @@ void lk_dropout(
 
 // --- Transformer operations; `type` is the activations' (LK_F32 or LK_BF16) --------------------
 
-// y = x·rstd·w, rstd = 1/√(mean x² + eps); rstd may be NULL.
+// unit = x·rstd, y = unit·w, rstd = 1/√(mean x² + eps); unit (of `type`, rounded before it is
+// multiplied) and rstd may be NULL.
 void lk_rms_norm(
-    lk_dtype type, const float *x, const float *w, float eps, void *y, float *rstd, size_t rows,
-    size_t n);
+    lk_dtype type, const float *x, const float *w, float eps, void *y, void *unit, float *rstd,
+    size_t rows, size_t n);
 // dx += …, dw += …; either may be NULL.
 void lk_rms_norm_backward(
-    const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw,
-    size_t rows, size_t n);
+    lk_dtype type, const void *unit, const float *w, const float *rstd, const float *dy, float *dx,
+    float *dw, size_t rows, size_t n);
 
 enum { LK_SILU, LK_GELU_TANH };
 // h = f(gate)·up, and its gradients; dgate and dup may be the same memory as gate and up.

@@ -117,7 +117,12 @@ package final class Gradients {
   }
 
   /// Whether the gradient of `tensor` is asked for.
-  package func wants(_ tensor: Tensor) -> Bool { tape.contains(tensor) }
+  package func wants(_ tensor: Tensor) -> Bool { wants(tensor.gradientSlot) }
+
+  /// As above, for a tensor whose bytes are gone.
+  package func wants(_ slot: GradientSlot) -> Bool {
+    slot.variable?.tape == ObjectIdentifier(tape)
+  }
 
   /// Adds a gradient; the tensor is not copied unless two of them meet.
   package func add(_ gradient: Tensor, to tensor: Tensor) {
@@ -126,7 +131,7 @@ package final class Gradients {
 
   /// As above, for a tensor whose bytes are gone.
   package func add(_ gradient: Tensor, to slot: GradientSlot) {
-    guard let variable = slot.variable, variable.tape == ObjectIdentifier(tape) else { return }
+    guard let variable = slot.variable, wants(slot) else { return }
     precondition(
       gradient.shape.count == slot.shape.count,
       "gradient of shape \(gradient.shape) for a tensor of shape \(slot.shape)")

@@ -106,9 +106,7 @@ package func linear(
     !keeps || !layers.contains(where: \.hasBiasesOfRows),
     "linear: a bias of B acts on all rows of a batch when training")
   let rows = input.shape.rows
-  var rstd: Tensor?
-  if keeps, case .normalized = input { rstd = Tensor(uninitialized: [rows]) }
-  let x = input.materialized(rstd: rstd)
+  let (x, kept) = keeps ? input.kept() : (input.materialized(), nil)
   if readsStored {
     return linearOnStoredWeights(x, layers, residual: residual)
   }
@@ -138,7 +136,7 @@ package func linear(
       var holdsSum = isFilled
       for pair in lowRank.pairs where pair.layer == j {
         multiply(
-          lowRank.p(of: pair), Matrix(pair.scaledB), transposeB: true, into: Matrix(y),
+          lowRank.p(of: pair), Matrix(lowRank.scaledB(of: pair)), transposeB: true, into: Matrix(y),
           accumulate: holdsSum)
         holdsSum = true
       }
@@ -154,14 +152,15 @@ package func linear(
     }
     return y
   }
-  guard keeps else { return outputs }
+  guard let kept else { return outputs }
 
+  let residual = residual?.gradientSlot
   return Tape.record(outputs, inputs: recorded) { [stretches] upstream, gradients in
-    let x = input.materialized()
-    let wantsX = input.tensors.contains(where: gradients.wants)
+    let x = kept.value()
+    let wantsX = kept.isWanted(by: gradients)
     // Several contributions are summed in float32; a single layer's are stored once.
     let several = layers.count > 1 || lowRank.pairs.contains { $0.operand.dropout != nil }
-    let dxType: DType = several || input.isNormalized ? .float32 : x.dtype
+    let dxType: DType = several || kept.isNormalized ? .float32 : x.dtype
     let dx = wantsX ? Tensor(uninitialized: x.shape, dtype: dxType) : nil
     var holdsSum = false
 
@@ -190,13 +189,7 @@ package func linear(
         gradients.set(sum, for: bias)
       }
     }
-    if let dx { input.propagate(dx, rstd: rstd, to: gradients) }
+    if let dx { kept.propagate(dx, to: gradients) }
     if let residual, let dy = upstream[0] { gradients.add(dy, to: residual) }
-  }
-}
-
-extension LinearInput {
-  fileprivate var isNormalized: Bool {
-    if case .normalized = self { true } else { false }
   }
 }

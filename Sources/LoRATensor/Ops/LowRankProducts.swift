@@ -13,17 +13,18 @@ struct LowRankProducts {
     let columns: Range<Int>  // its rows of the stacked A
     let choice: Int  // the pairs on the same rows share a P
     let ownColumns: Range<Int>  // its columns of that
-    let scaledB: Tensor  // s·B in the type of the products
   }
 
   let pairs: [Pair]  // without dropout first, and of these the ones on the same rows together
-  private let stackedA: Tensor  // [R, in]; the pairs without dropout come first
+  private let rank: Int  // R
   private let sharedRank: Int  // rows of stackedA that read X itself
   private let products: [Tensor]  // P of each choice of rows, [T, its ranks]
   private let outFeatures: [Int]
+  private let dtype: DType
 
   init(_ layers: [LinearOperand], x: Tensor) {
     outFeatures = layers.map { $0.weight.shape[0] }
+    dtype = x.dtype
     let operands = layers.indices.flatMap { j in layers[j].pairs.map { (j, $0) } }
     var choices: [[Range<Int>]?] = []
     for (_, operand) in operands where !choices.contains(operand.rows) {
@@ -40,22 +41,15 @@ struct LowRankProducts {
         offset += operand.rank
         ranks[choice] += operand.rank
       }
-      let scaled = Tensor.zeros(operand.b.shape)
-      lk_axpy(operand.scale, operand.b.floats, scaled.floats, scaled.count)
       return Pair(
         layer: j, operand: operand, columns: offset..<(offset + operand.rank), choice: choice,
-        ownColumns: ranks[choice]..<(ranks[choice] + operand.rank),
-        scaledB: scaled.converted(to: x.dtype))
+        ownColumns: ranks[choice]..<(ranks[choice] + operand.rank))
     }
+    rank = offset
     sharedRank = pairs.last { $0.operand.dropout == nil }?.columns.upperBound ?? 0
 
-    stackedA = Tensor(uninitialized: [offset, x.shape.lastDimension], dtype: x.dtype)
+    let stackedA = Self.stackedA(of: pairs, for: x)
     products = ranks.map { Tensor(uninitialized: [x.shape.rows, $0], dtype: x.dtype) }
-    for pair in pairs {
-      let a = pair.operand.a
-      let slot = stackedA.rows(pair.columns)
-      lk_convert(LK_F32, a.pointer, x.dtype.kernelType, slot.pointer, a.count)
-    }
     // As if all rows had this choice: oneDNN's kernel depends on the product's width and strides.
     for choice in choices.indices {
       let own = pairs.filter { $0.operand.dropout == nil && $0.choice == choice }
@@ -76,6 +70,29 @@ struct LowRankProducts {
       guard let rows = pair.operand.rows else { continue }
       products[pair.choice].clearRows(outside: rows, columns: pair.ownColumns)
     }
+  }
+
+  // Neither is kept: making them again costs little, and of all layers they are as large as the
+  // adapter.
+
+  /// A, [R, in], in the type of the products.
+  private static func stackedA(of pairs: [Pair], for x: Tensor) -> Tensor {
+    let rank = pairs.last?.columns.upperBound ?? 0
+    let stacked = Tensor(uninitialized: [rank, x.shape.lastDimension], dtype: x.dtype)
+    for pair in pairs {
+      let slot = stacked.rows(pair.columns)
+      lk_convert(
+        LK_F32, pair.operand.a.pointer, x.dtype.kernelType, slot.pointer, pair.operand.a.count)
+    }
+    return stacked
+  }
+
+  /// s·B of one pair, [out, r], in the type of the products.
+  func scaledB(of pair: Pair) -> Tensor {
+    let b = pair.operand.b
+    let scaled = Tensor.zeros(b.shape)
+    lk_axpy(pair.operand.scale, b.floats, scaled.floats, scaled.count)
+    return scaled.converted(to: dtype)
   }
 
   /// P of one pair, [T, r]. Of few rows a copy: in a matrix with a longer stride oneDNN sums these in
@@ -102,7 +119,7 @@ struct LowRankProducts {
     let width = x.shape.lastDimension
     let starts = besideStarts
     let shape: Shape = [x.shape.rows, width + (starts.last ?? 0)]
-    let isFilled = starts.last == stackedA.shape[0]
+    let isFilled = starts.last == rank
     let wide =
       isFilled ? Tensor(uninitialized: shape, dtype: x.dtype) : Tensor.zeros(shape, dtype: x.dtype)
     wide.copyColumns(of: x, at: 0)
@@ -115,9 +132,10 @@ struct LowRankProducts {
   func factors(of layer: Int) -> Tensor? {
     guard !pairs.isEmpty else { return nil }
     let starts = besideStarts
-    let result = Tensor.zeros([outFeatures[layer], starts.last ?? 0], dtype: stackedA.dtype)
+    let result = Tensor.zeros([outFeatures[layer], starts.last ?? 0], dtype: dtype)
     for pair in pairs where pair.layer == layer {
-      result.copyColumns(of: pair.scaledB, at: starts[pair.choice] + pair.ownColumns.lowerBound)
+      result.copyColumns(
+        of: scaledB(of: pair), at: starts[pair.choice] + pair.ownColumns.lowerBound)
     }
     return result
   }
@@ -136,10 +154,11 @@ struct LowRankProducts {
   func propagate(_ upstream: [Tensor?], x: Tensor, dx: Tensor?, to gradients: Gradients) -> Bool {
     guard !pairs.isEmpty else { return false }
     // A layer whose output did not matter has G = 0.
-    let g = Tensor.zeros([x.shape.rows, stackedA.shape[0]], dtype: x.dtype)
+    let g = Tensor.zeros([x.shape.rows, rank], dtype: dtype)
+    let stackedA = Self.stackedA(of: pairs, for: x)
     for pair in pairs {
       guard let dy = upstream[pair.layer] else { continue }
-      multiply(Matrix(dy), Matrix(pair.scaledB), into: Matrix(g, columns: pair.columns))
+      multiply(Matrix(dy), Matrix(scaledB(of: pair)), into: Matrix(g, columns: pair.columns))
       guard gradients.wants(pair.operand.b) else { continue }
       let unscaled = Tensor(uninitialized: pair.operand.b.shape)
       multiply(Matrix(dy), p(of: pair), transposeA: true, into: Matrix(unscaled))

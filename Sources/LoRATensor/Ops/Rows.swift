@@ -49,26 +49,20 @@ package func gatherRows(_ x: Tensor, _ indices: [Int]) -> Tensor {
 
 /// RMSNorm: x·w/√(mean(x²) + ε) over the last axis, given out as `dtype`.
 ///
-/// Source: Zhang & Sennrich 2019. Kept for the backward step: x and one number per row.
+/// x/√(…) is rounded to `dtype` before it is multiplied by w, as transformers does. Source: Zhang &
+/// Sennrich 2019. Kept for the backward step: that quotient and one number per row.
 package func rmsNorm(
   _ x: Tensor, weight: Tensor, epsilon: Float, dtype: DType = .float32
 ) -> Tensor {
   precondition(
     weight.shape == [x.shape.lastDimension],
     "rmsNorm: a weight of shape \(weight.shape) for an input of shape \(x.shape)")
-  let input = LinearInput.normalized(x, weight: weight, epsilon: epsilon, dtype: dtype)
-  let rstd = Tensor(uninitialized: [x.shape.rows])
-  return Tape.record(input.materialized(rstd: rstd), inputs: [x, weight]) { dy, gradients in
-    input.propagate(dy, rstd: rstd, to: gradients)
-  }
+  return LinearInput.normalized(x, weight: weight, epsilon: epsilon, dtype: dtype).recorded()
 }
 
 /// act(gate)·up, element by element (SwiGLU, GeGLU; Shazeer 2020).
 package func gated(_ gate: Tensor, _ up: Tensor, activation: GateActivation) -> Tensor {
   precondition(
     gate.shape == up.shape && gate.dtype == up.dtype, "gated: shapes \(gate.shape), \(up.shape)")
-  let input = LinearInput.gated(gate: gate, up: up, activation: activation)
-  return Tape.record(input.materialized(), inputs: [gate, up]) { dy, gradients in
-    input.propagate(dy, rstd: nil, to: gradients)
-  }
+  return LinearInput.gated(gate: gate, up: up, activation: activation).recorded()
 }

@@ -134,16 +134,3 @@ extension LowRankOperand {
     return pair
   }
 }
-
-extension LinearInput {
-  /// The function's value on the tape.
-  func recorded() -> Tensor {
-    switch self {
-    case .plain(let x): x
-    case .normalized(let x, let weight, let epsilon, let dtype):
-      rmsNorm(x, weight: weight, epsilon: epsilon, dtype: dtype)
-    case .gated(let gate, let up, let activation):
-      LoRATensor.gated(gate, up, activation: activation)
-    }
-  }
-}

@@ -19,7 +19,7 @@ package struct MemoryPlan: Sendable {
 
   /// What the pool of buffers holds for passes of other lengths: nothing where passes are all alike,
   /// a fourth of what a pass takes where each is another (Docs/trust.md has what was measured).
-  package var slack: Int { (activations + work) * 5 / 32 }
+  package var slack: Int { (activations + work) / 8 }
 
   package var total: Int { base + adapter + activations + work + program + slack }
 }
@@ -64,13 +64,14 @@ package struct MemorySizes: Sendable {
       rank.map { $0 * layers.count / max(sizes.layerCount, 1) }
       ?? trained.filter { $0.path.contains(".lora_A.") }
       .reduce(0) { $0 + $1.parameter.value.shape[0] } / max(sizes.layerCount, 1)
-    // Bytes per token: the residual stream twice, q, k, v and the attention's output, its log-sums,
-    // gate and up, the norms' statistics, and the low-rank paths' P.
+    // Bytes per token: the norms' quotients and their statistics, q, k, v and the attention's output,
+    // its log-sums, gate and up, and the low-rank paths' P.
     residual = 4 * sizes.hiddenSize
+    let quotient = element * sizes.hiddenSize + 4
     let magnitudes = model.magnitudeCost
     let attention =
-      residual + element * (2 * q + 2 * kv + magnitudes.attention) + 4 * sizes.headCount + 4
-    mlp = residual + element * (2 * sizes.intermediateSize + magnitudes.mlp) + 4
+      quotient + element * (2 * q + 2 * kv + magnitudes.attention) + 4 * sizes.headCount
+    mlp = quotient + element * (2 * sizes.intermediateSize + magnitudes.mlp)
     layer = attention + mlp + element * ranks
     // The logits of a block of rows; of the words worked together their gradient and the head's part.
     let rows = min(headRowBlock, supervisedTokens ?? passTokens)
