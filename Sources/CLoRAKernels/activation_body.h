@@ -1,8 +1,8 @@
 // Kernels on branch activations, compiled for f32 and for bf16.
 // The including file defines ACT (the stored type), LD/ST (to and from float) and NAME(x).
 
-// x̂ = x·rstd, rounded to the stored type, and y = x̂·w, with rstd = 1/√(mean(x²) + eps); x is the
-// residual stream (f32). Without `unit` x̂ is not kept. [rows, n]
+// y = x·rstd·w with rstd = 1/√(mean(x²) + eps); x is the residual stream (f32). `unit` and rstd, which
+// may be NULL, receive x·rstd and rstd. [rows, n]
 static void NAME(rms_norm)(
     const float *restrict x, const float *restrict w, float eps, ACT *restrict y,
     ACT *restrict unit, float *rstd, size_t rows, size_t n) {
@@ -13,15 +13,10 @@ static void NAME(rms_norm)(
       for (size_t j = 0; j < n; ++j) sum += x[j] * x[j];
     }
     float scale = 1.0f / sqrtf(sum / (float)n + eps);
+    for (size_t j = 0; j < n; ++j) y[j] = ST(x[j] * scale * w[j]);
     if (unit) {
       for (size_t j = 0; j < n; ++j) unit[j] = ST(x[j] * scale);
-      for (size_t j = 0; j < n; ++j) y[j] = ST(LD(unit[j]) * w[j]);
       unit += n;
-    } else {
-      for (size_t j = 0; j < n; ++j) {
-        ACT rounded = ST(x[j] * scale);
-        y[j] = ST(LD(rounded) * w[j]);
-      }
     }
     if (rstd) rstd[i] = scale;
   }

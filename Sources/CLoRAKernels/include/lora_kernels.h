@@ -154,8 +154,7 @@ void lk_dropout(
 
 // --- Transformer operations; `type` is the activations' (LK_F32 or LK_BF16) --------------------
 
-// unit = x·rstd, y = unit·w, rstd = 1/√(mean x² + eps); unit (of `type`, rounded before it is
-// multiplied) and rstd may be NULL.
+// unit = x·rstd, y = x·rstd·w, rstd = 1/√(mean x² + eps); unit (of `type`) and rstd may be NULL.
 void lk_rms_norm(
     lk_dtype type, const float *x, const float *w, float eps, void *y, void *unit, float *rstd,
     size_t rows, size_t n);

@@ -90,7 +90,7 @@ package enum LinearInput {
 enum KeptInput {
   case plain(Tensor)
   /// x̂ = x·rstd, in the type of the products: in bfloat16 half the bytes of x, which nothing else
-  /// keeps. RMSNorm is x̂·w with x̂ rounded first, in transformers too, so it is the same both times.
+  /// keeps. The value formed again is x̂·w with x̂ rounded (2⁻⁹); in float32 it has the same bits.
   case normalized(unit: Tensor, rstd: Tensor, weight: Tensor, x: GradientSlot)
   case gated(gate: Tensor, up: Tensor, activation: GateActivation)
 

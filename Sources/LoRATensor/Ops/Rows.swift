@@ -49,8 +49,8 @@ package func gatherRows(_ x: Tensor, _ indices: [Int]) -> Tensor {
 
 /// RMSNorm: x·w/√(mean(x²) + ε) over the last axis, given out as `dtype`.
 ///
-/// x/√(…) is rounded to `dtype` before it is multiplied by w, as transformers does. Source: Zhang &
-/// Sennrich 2019. Kept for the backward step: that quotient and one number per row.
+/// Source: Zhang & Sennrich 2019. Kept for the backward step: x/√(…), as `dtype`, and one number per
+/// row.
 package func rmsNorm(
   _ x: Tensor, weight: Tensor, epsilon: Float, dtype: DType = .float32
 ) -> Tensor {
