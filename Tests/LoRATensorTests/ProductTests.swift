@@ -14,7 +14,7 @@ import Testing
     StridedProduct(m: 31, n: 4, k: 1537, transposeB: true),
     // Y, dX, and more columns and rows than the largest tile has.
     StridedProduct(m: 300, n: 1100, k: 70, transposeB: true, accumulate: true),
-    // A large C: the library's kernels that copy their inputs.
+    // A large C: several tiles below and beside each other, the last ones smaller.
     StridedProduct(m: 300, n: 2200, k: 40),
     StridedProduct(m: 601, n: 600, k: 37, transposeA: true, transposeB: true),
     StridedProduct(m: 2100, n: 40, k: 33), StridedProduct(m: 5, n: 2100, k: 67, accumulate: true),

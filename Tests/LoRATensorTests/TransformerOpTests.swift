@@ -137,19 +137,27 @@ struct TransformerOpTests {
   @Test func rmsNorm() throws {
     let fixture = try OpFixture("rms_norm")
     for name in fixture.cases {
-      let x = Parameter(try fixture.tensor("\(name)/x"))
-      let weight = Parameter(try fixture.tensor("\(name)/weight"))
-      let epsilon = try fixture.number("\(name)/eps")
-      let dy = try fixture.tensor("\(name)/dy")
-      var y = Tensor(0)
-      let (_, gradients) = valueAndGradient(of: [x, weight]) {
-        y = LoRATensor.rmsNorm(x.tensor, weight: weight.tensor, epsilon: epsilon)
-        return projection(y, on: dy)
-      }
+      let (y, gradients) = try rmsNorm(of: fixture, name, dtype: .float32)
       try fixture.expect(y, "\(name)/y", atol: 1e-6, rtol: 1e-5)
       try fixture.expect(gradients[0], "\(name)/dx", atol: 2e-5, rtol: 2e-5)
       try fixture.expect(gradients[1], "\(name)/dweight", atol: 1e-5, rtol: 1e-5)
     }
+  }
+
+  /// The value of a case, and its gradients with respect to x and the weight.
+  private func rmsNorm(
+    of fixture: OpFixture, _ name: String, dtype: DType
+  ) throws -> (y: Tensor, gradients: [Tensor]) {
+    let x = Parameter(try fixture.tensor("\(name)/x"))
+    let weight = Parameter(try fixture.tensor("\(name)/weight"))
+    let epsilon = try fixture.number("\(name)/eps")
+    let dy = try fixture.tensor("\(name)/dy")
+    var y = Tensor(0)
+    let (_, gradients) = valueAndGradient(of: [x, weight]) {
+      y = LoRATensor.rmsNorm(x.tensor, weight: weight.tensor, epsilon: epsilon, dtype: dtype)
+      return projection(y, on: dy)
+    }
+    return (y, gradients)
   }
 
   /// Forward x·rstd·w is rounded once; the way back keeps x·rstd alone, rounded, and multiplies that by
@@ -190,15 +198,7 @@ struct TransformerOpTests {
   @Test func rmsNormInBFloat16() throws {
     let fixture = try OpFixture("rms_norm")
     for name in fixture.cases {
-      let x = Parameter(try fixture.tensor("\(name)/x"))
-      let weight = Parameter(try fixture.tensor("\(name)/weight"))
-      let epsilon = try fixture.number("\(name)/eps")
-      let dy = try fixture.tensor("\(name)/dy")
-      let (_, gradients) = valueAndGradient(of: [x, weight]) {
-        let y = LoRATensor.rmsNorm(
-          x.tensor, weight: weight.tensor, epsilon: epsilon, dtype: .bfloat16)
-        return projection(y, on: dy)
-      }
+      let (_, gradients) = try rmsNorm(of: fixture, name, dtype: .bfloat16)
       // The quotient and dy are rounded to 2^-9 of their size, and sums of rows are made of them. dx
       // has the factor rstd: about 270 where x is small.
       let isSmall = name.hasSuffix("small")
