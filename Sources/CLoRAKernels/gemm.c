@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lora_kernels.h"
 #include "kernel_table.h"
@@ -263,22 +264,35 @@ static int execute(const product_key *key, const void *a, const void *b, void *c
   return 1;
 }
 
-// A copy in f32, rows packed, of a stored (untransposed) matrix.
-static float *widened(const uint16_t *matrix, int64_t rows, int64_t columns, int64_t leading) {
-  float *copy = malloc((size_t)(rows * columns) * sizeof(float));
-  if (copy == NULL) check(dnnl_out_of_memory, "widening");
+// Writes a stored (untransposed) matrix in f32, its rows without gaps.
+static void widen(const uint16_t *matrix, int64_t rows, int64_t columns, int64_t leading, float *to) {
   for (int64_t i = 0; i < rows; ++i) {
-    lk_convert(LK_BF16, matrix + i * leading, LK_F32, copy + i * columns, (size_t)columns);
+    lk_convert(LK_BF16, matrix + i * leading, LK_F32, to + i * columns, (size_t)columns);
   }
-  return copy;
+}
+
+// Kept for the next product, on huge pages: the library reads it in place (BufferPool.swift).
+static float *widening_of(size_t count) {
+  static __thread float *memory;
+  static __thread size_t capacity;
+  size_t page = 2 << 20, bytes = (count * sizeof(float) + page - 1) / page * page;
+  if (bytes > capacity) {
+    free(memory);
+    if (posix_memalign((void **)&memory, page, bytes) != 0) check(dnnl_out_of_memory, "widening");
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    capacity = bytes;
+  }
+  return memory;
 }
 
 // oneDNN has no bf16 below AVX-512: the same product in f32, result rounded once.
 static void gemm_by_widening(const lk_gemm_arguments *g) {
   int64_t a_rows = g->transpose_a ? g->k : g->m, a_columns = g->transpose_a ? g->m : g->k;
   int64_t b_rows = g->transpose_b ? g->n : g->k, b_columns = g->transpose_b ? g->k : g->n;
-  float *a = widened(g->a, a_rows, a_columns, g->lda);
-  float *b = widened(g->b, b_rows, b_columns, g->ldb);
+  float *a = widening_of((size_t)(g->m * g->k + g->k * g->n + g->m * g->n));
+  float *b = a + g->m * g->k, *c = b + g->k * g->n;
+  widen(g->a, a_rows, a_columns, g->lda, a);
+  widen(g->b, b_rows, b_columns, g->ldb, b);
   lk_gemm_arguments wide = *g;
   wide.ab_type = wide.c_type = LK_F32;
   wide.a = a;
@@ -287,21 +301,15 @@ static void gemm_by_widening(const lk_gemm_arguments *g) {
   wide.ldb = b_columns;
   if (g->c_type == LK_F32) {
     lk_gemm(&wide);
-  } else {
-    float *c = g->accumulate ? widened(g->c, g->m, g->n, g->ldc)
-                             : malloc((size_t)(g->m * g->n) * sizeof(float));
-    if (c == NULL) check(dnnl_out_of_memory, "widening");
-    wide.c = c;
-    wide.ldc = g->n;
-    lk_gemm(&wide);
-    for (int64_t i = 0; i < g->m; ++i) {
-      uint16_t *row = (uint16_t *)g->c + i * g->ldc;
-      lk_convert(LK_F32, c + i * g->n, LK_BF16, row, (size_t)g->n);
-    }
-    free(c);
+    return;
   }
-  free(a);
-  free(b);
+  if (g->accumulate) widen(g->c, g->m, g->n, g->ldc, c);
+  wide.c = c;
+  wide.ldc = g->n;
+  lk_gemm(&wide);
+  for (int64_t i = 0; i < g->m; ++i) {
+    lk_convert(LK_F32, c + i * g->n, LK_BF16, (uint16_t *)g->c + i * g->ldc, (size_t)g->n);
+  }
 }
 
 void lk_gemm_by_library(const lk_gemm_arguments *g) {
