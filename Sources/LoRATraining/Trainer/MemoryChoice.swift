@@ -62,6 +62,6 @@ public struct MemoryChoice: Sendable, CustomStringConvertible {
       }
     return "memory: \(size(plan.total)) MB planned (weights \(size(plan.base)) "
       + "\(weights.rawValue), adapter \(size(plan.adapter)), kept \(size(plan.activations)), "
-      + "buffers \(size(plan.work + plan.slack)), program \(size(plan.program))); \(kept)"
+      + "buffers \(size(plan.work)), program \(size(plan.program))); \(kept)"
   }
 }

@@ -17,11 +17,7 @@ package struct MemoryPlan: Sendable {
   /// The program, its libraries, the tokenizer, the kernels that oneDNN compiles.
   package let program = 82 << 20
 
-  /// What the pool of buffers holds for passes of other lengths: nothing where passes are all alike,
-  /// a fourth of what a pass takes where each is another (Docs/trust.md has what was measured).
-  package var slack: Int { (activations + work) / 8 }
-
-  package var total: Int { base + adapter + activations + work + program + slack }
+  package var total: Int { base + adapter + activations + work + program }
 }
 
 /// The sizes that plans are made from: the model is walked once for all of them.
