@@ -145,16 +145,21 @@ static void NAME(column_dots)(
 static void NAME(dropout)(
     const ACT *x, ACT *y, float p, uint64_t seed, uint32_t stream, const uint64_t *row_keys,
     size_t begin, size_t end, size_t n) {
-  float scale = 1.0f / (1.0f - p);
-  uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
+  const float scale = 1.0f / (1.0f - p);
+  const uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
   for (size_t i = begin; i < end; ++i) {
-    uint64_t row = row_keys ? row_keys[i] : i;
-    for (size_t j = 0; j < n; j += 4) {
-      uint32_t c[4] = {(uint32_t)(j / 4), (uint32_t)row, (uint32_t)(row >> 32), stream};
-      philox(c, (uint32_t)seed, (uint32_t)(seed >> 32));
-      for (size_t l = 0; l < 4 && j + l < n; ++l) {
-        size_t at = i * n + j + l;
-        y[at] = c[l] < threshold ? ST(0.0f) : ST(LD(x[at]) * scale);
+    const uint64_t row = row_keys ? row_keys[i] : i;
+    for (size_t j = 0; j < n; j += DRAWN) {
+      const eight none = {0};
+      eight counters[4] = {counting + j / 4, none + row, none + (row >> 32), none + stream};
+      uint32_t drawn[DRAWN];
+      philox(counters, (uint32_t)seed, (uint32_t)(seed >> 32), drawn);
+      const size_t count = n - j < DRAWN ? n - j : DRAWN;
+      const ACT *from = x + i * n + j;
+      ACT *to = y + i * n + j;
+      for (size_t k = 0; k < count; ++k) {
+        const float kept = LD(from[k]) * scale;
+        to[k] = ST(drawn[k] < threshold ? 0.0f : kept);
       }
     }
   }

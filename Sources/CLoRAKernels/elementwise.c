@@ -115,7 +115,12 @@ void lk_random_uniform(
   job j = {.out = out, .flag = 0, .alpha = low, .beta = high, .seed = seed, .stream = stream};
   lk_parallel_for(count, GRAIN, random_range, &j);
 }
-void lk_philox(uint32_t counter[4], uint32_t key0, uint32_t key1) { philox(counter, key0, key1); }
+void lk_philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
+  eight counters[4] = {{counter[0]}, {counter[1]}, {counter[2]}, {counter[3]}};
+  uint32_t drawn[DRAWN];
+  philox(counters, key0, key1, drawn);
+  memcpy(counter, drawn, 4 * sizeof *counter);
+}
 
 static void adamw_range(void *context, size_t begin, size_t end) {
   job *j = context;

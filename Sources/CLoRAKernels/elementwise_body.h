@@ -145,23 +145,26 @@ static void adamw(
 static void random_fill(
     float *out, int normal, float a, float b, uint64_t seed, uint64_t stream, size_t begin,
     size_t end) {
-  for (size_t i = begin; i < end; i += 4) {
-    uint64_t index = i / 4;
-    uint32_t c[4] = {
-        (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)stream, (uint32_t)(stream >> 32)};
-    philox(c, (uint32_t)seed, (uint32_t)(seed >> 32));
-    float values[4];
-    if (normal) {
-      for (int pair = 0; pair < 4; pair += 2) {
-        float u = ((float)(c[pair] >> 8) + 1.0f) * 0x1p-24f;  // (0, 1]: its logarithm is finite
-        float angle = (float)(c[pair + 1] >> 8) * 0x1p-24f * 6.28318530717958648f;
-        float radius = sqrtf(-2.0f * logf(u));
-        values[pair] = a + b * radius * cosf(angle);
-        values[pair + 1] = a + b * radius * sinf(angle);
+  for (size_t i = begin; i < end; i += DRAWN) {
+    const eight none = {0}, places = counting + i / 4;
+    eight counters[4] = {places, places >> 32, none + stream, none + (stream >> 32)};
+    uint32_t drawn[DRAWN];
+    philox(counters, (uint32_t)seed, (uint32_t)(seed >> 32), drawn);
+    const size_t count = end - i < DRAWN ? end - i : DRAWN;
+    for (size_t k = 0; k < count; k += 2) {
+      const float first = (float)(drawn[k] >> 8), second = (float)(drawn[k + 1] >> 8);
+      float values[2];
+      if (normal) {
+        const float u = (first + 1.0f) * 0x1p-24f;  // (0, 1]: its logarithm is finite
+        const float angle = second * 0x1p-24f * 6.28318530717958648f;
+        const float radius = sqrtf(-2.0f * logf(u));
+        values[0] = a + b * radius * cosf(angle);
+        values[1] = a + b * radius * sinf(angle);
+      } else {
+        values[0] = a + (b - a) * (first * 0x1p-24f);
+        values[1] = a + (b - a) * (second * 0x1p-24f);
       }
-    } else {
-      for (int l = 0; l < 4; ++l) values[l] = a + (b - a) * ((float)(c[l] >> 8) * 0x1p-24f);
+      memcpy(out + i + k, values, (count - k < 2 ? 1 : 2) * sizeof(float));
     }
-    for (size_t l = 0; l < 4 && i + l < end; ++l) out[i + l] = values[l];
   }
 }

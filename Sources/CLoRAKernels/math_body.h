@@ -49,18 +49,29 @@ static inline float row_max(const float *x, size_t n) {
   return max;
 }
 
+// A number of each of eight counters, in the lower half of 64 bits: from there the processors'
+// multiply instructions take it, and what is in the upper half does not count.
+typedef uint64_t eight __attribute__((vector_size(64)));
+
+enum { DRAWN = 32 };
+
 // Philox4x32-10 (Salmon et al., SC 2011): a counter-based generator, so that the random number at
-// a place depends on the place alone and not on what was drawn before.
-static inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
-    uint64_t product0 = (uint64_t)0xD2511F53 * counter[0];
-    uint64_t product1 = (uint64_t)0xCD9E8D57 * counter[2];
-    uint32_t c1 = counter[1], c3 = counter[3];
-    counter[0] = (uint32_t)(product1 >> 32) ^ c1 ^ key0;
-    counter[1] = (uint32_t)product1;
-    counter[2] = (uint32_t)(product0 >> 32) ^ c3 ^ key1;
-    counter[3] = (uint32_t)product0;
-    key0 += 0x9E3779B9;
-    key1 += 0xBB67AE85;
+// a place depends on the place alone and not on what was drawn before. c is the counters' four words;
+// drawn[4·l + w] becomes word w of the result of counter l.
+static inline void philox(eight c[4], uint32_t key0, uint32_t key1, uint32_t drawn[DRAWN]) {
+  for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9, key1 += 0xBB67AE85) {
+    const eight product0 = (c[0] & 0xFFFFFFFF) * 0xD2511F53;
+    const eight product1 = (c[2] & 0xFFFFFFFF) * 0xCD9E8D57;
+    c[0] = (product1 >> 32) ^ c[1] ^ key0;
+    c[1] = product1;
+    c[2] = (product0 >> 32) ^ c[3] ^ key1;
+    c[3] = product0;
   }
+  const eight left = (c[0] & 0xFFFFFFFF) | c[1] << 32, right = (c[2] & 0xFFFFFFFF) | c[3] << 32;
+  const eight first = __builtin_shufflevector(left, right, 0, 8, 1, 9, 2, 10, 3, 11);
+  const eight second = __builtin_shufflevector(left, right, 4, 12, 5, 13, 6, 14, 7, 15);
+  memcpy(drawn, &first, sizeof first);
+  memcpy(drawn + DRAWN / 2, &second, sizeof second);
 }
+
+static const eight counting = {0, 1, 2, 3, 4, 5, 6, 7};
