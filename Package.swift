@@ -90,7 +90,7 @@ let package = Package(
     .target(
       name: "LoRATestSupport", dependencies: ["LoRATensor", "LoRAFormats"],
       path: "Tests/LoRATestSupport", swiftSettings: swiftSettings),
-    tests("LoRATensorTests", ["LoRATensor", "CLoRAKernels"]),
+    tests("LoRATensorTests", ["LoRATensor", "LoRAJSON", "CLoRAKernels"]),
     tests("LoRANNTests", ["LoRATensor", "LoRANN"]),
     tests("LoRAFormatsTests", ["LoRATensor", "LoRAFormats", "LoRAJSON", "CLoRAKernels"]),
     tests("LoRAJSONTests", ["LoRAJSON"]),
