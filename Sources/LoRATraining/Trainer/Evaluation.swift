@@ -68,7 +68,7 @@ public func evaluate(
 /// The file is read twice: first to find every fault before the work begins.
 /// - Parameters:
 ///   - maxLength: the longest row in tokens; longer ones are an error.
-///   - onProgress: receives the number of rows that are done, and of all.
+///   - onProgress: receives the number of rows that are done, and of all; first when none is.
 /// - Throws: `DataError` with file and line.
 public func evaluate(
   _ model: Llama, contentsOf file: String, encoder: TextEncoder, maxLength: Int? = nil,
@@ -81,6 +81,7 @@ public func evaluate(
   }
   var total = 0
   try scan { _ in total += 1 }
+  onProgress(0, total)
   var evaluation = Evaluation()
   var waiting: [Example] = []
   func flush() {
