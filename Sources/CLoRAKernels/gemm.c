@@ -264,11 +264,24 @@ static int execute(const product_key *key, const void *a, const void *b, void *c
   return 1;
 }
 
-// Writes a stored (untransposed) matrix in f32, its rows without gaps.
-static void widen(const uint16_t *matrix, int64_t rows, int64_t columns, int64_t leading, float *to) {
-  for (int64_t i = 0; i < rows; ++i) {
-    lk_convert(LK_BF16, matrix + i * leading, LK_F32, to + i * columns, (size_t)columns);
+// Converts a stored (untransposed) matrix; one without gaps as a whole, which all threads share.
+static void convert_matrix(
+    lk_dtype from, const void *matrix, int64_t leading, lk_dtype to, void *result,
+    int64_t result_leading, int64_t rows, int64_t columns) {
+  if (leading == columns && result_leading == columns) {
+    columns *= rows;
+    rows = 1;
   }
+  const size_t step = lk_element_size(from), result_step = lk_element_size(to);
+  for (int64_t i = 0; i < rows; ++i) {
+    lk_convert(
+        from, (const char *)matrix + (size_t)(i * leading) * step, to,
+        (char *)result + (size_t)(i * result_leading) * result_step, (size_t)columns);
+  }
+}
+
+static void widen(const void *matrix, int64_t rows, int64_t columns, int64_t leading, float *to) {
+  convert_matrix(LK_BF16, matrix, leading, LK_F32, to, columns, rows, columns);
 }
 
 // Kept for the next product, on huge pages: the library reads it in place (BufferPool.swift).
@@ -307,9 +320,7 @@ static void gemm_by_widening(const lk_gemm_arguments *g) {
   wide.c = c;
   wide.ldc = g->n;
   lk_gemm(&wide);
-  for (int64_t i = 0; i < g->m; ++i) {
-    lk_convert(LK_F32, c + i * g->n, LK_BF16, (uint16_t *)g->c + i * g->ldc, (size_t)g->n);
-  }
+  convert_matrix(LK_F32, c, g->n, LK_BF16, g->c, g->ldc, g->m, g->n);
 }
 
 void lk_gemm_by_library(const lk_gemm_arguments *g) {
