@@ -11,6 +11,7 @@
 
 #include "kernel_table.h"
 #include "parallel.h"
+#include "scratch.h"
 
 // KEY_TILE: the backward step's five tiles of rows × KEY_TILE stay in the second-level cache.
 enum { QUERY_BLOCK = 64, KEY_TILE = 256, PARTS = 2 };
@@ -26,24 +27,10 @@ typedef struct {
   const int32_t (*blocks)[2];  // (sequence, block) of each task, costly ones first
 } attention_job;
 
-// Per-thread scratch, kept for the next call: it has the same size in every layer.
-static __thread char *scratch;
-static __thread size_t scratch_capacity;
+static __thread lk_scratch scratch;
 
 // The sums of dK and dV, owned by the thread that calls the backward step.
-static __thread char *sums_memory;
-static __thread size_t sums_capacity;
-
-static char *grown(char **memory, size_t *capacity, size_t bytes) {
-  if (bytes > *capacity) {
-    free(*memory);
-    if (posix_memalign((void **)memory, 64, bytes) != 0) abort();
-    *capacity = bytes;
-  }
-  return *memory;
-}
-
-static char *take_scratch(size_t bytes) { return grown(&scratch, &scratch_capacity, bytes); }
+static __thread lk_scratch kept_sums;
 
 static size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -103,7 +90,7 @@ static void forward_task(void *context, size_t index) {
   size_t keys = visible_keys(a, sequence, block), stacked = group * QUERY_BLOCK;
   size_t ldk = a->kv_heads * d;
 
-  char *memory = take_scratch(stacked * (d * (size + 4) + keys * (4 + size)) + 256);
+  char *memory = lk_scratch_of(&scratch, stacked * (d * (size + 4) + keys * (4 + size)) + 256);
   float *s = (float *)memory;
   float *o = s + stacked * keys;
   char *q = (char *)(o + stacked * d);
@@ -183,7 +170,7 @@ static void backward_task(void *context, size_t index) {
   memset(dk, 0, padded * 2 * d * sizeof(float));
 
   size_t tile = padded < KEY_TILE ? padded : KEY_TILE;
-  char *memory = take_scratch(stacked * (d * (3 * size + 4) + tile * (8 + 2 * size) + 4) + 256);
+  char *memory = lk_scratch_of(&scratch, stacked * (d * (3 * size + 4) + tile * (8 + 2 * size) + 4) + 256);
   float *s = (float *)memory;
   float *dp = s + stacked * tile;
   float *dq = dp + stacked * tile;
@@ -267,8 +254,7 @@ void lk_attention_backward(
     base[i + 1] = base[i] + round_up((size_t)(a->starts[i + 1] - a->starts[i]), QUERY_BLOCK);
   }
   size_t rows = base[a->sequences] * a->kv_heads * PARTS;
-  float *sums =
-      (float *)grown(&sums_memory, &sums_capacity, rows * 2 * a->d * sizeof(float) + 64);
+  float *sums = (float *)lk_scratch_of(&kept_sums, rows * 2 * a->d * sizeof(float));
   attention_job job = {
       .a = a, .out = out, .dout = dout, .kept_lse = lse, .dq = dq, .dk = dk, .dv = dv,
       .sums = sums, .part_base = base};
@@ -293,7 +279,7 @@ static void decode_task(void *context, size_t index) {
   size_t head = index % job->heads, row = index / job->heads;
   size_t length = (size_t)job->lengths[row], stride = job->kv_heads * job->d;
   size_t offset = head / group * job->d * size, at = (row * job->heads + head) * job->d * size;
-  float *weights = (float *)take_scratch((length + job->d) * sizeof(float));
+  float *weights = (float *)lk_scratch_of(&scratch, (length + job->d) * sizeof(float));
   lk_activations(job->type)->attend_one(
       job->q + at, (const char *)job->keys[row] + offset, (const char *)job->values[row] + offset,
       stride, length, job->d, job->scale, weights, weights + length, job->out + at);

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lora_kernels.h"
 #include "kernel_table.h"
 #include "parallel.h"
+#include "scratch.h"
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t lk_memory_desc;  // an opaque pointer
@@ -44,8 +44,7 @@ static dnnl_engine_t engine;
 
 // A stream carries no state on the CPU, but its calls are not documented as safe to share.
 static __thread dnnl_stream_t stream;
-static __thread void *scratchpad;
-static __thread size_t scratchpad_capacity;
+static __thread lk_scratch scratchpad;
 
 static void check(dnnl_status_t status, const char *call) {
   if (status == dnnl_success) return;
@@ -219,17 +218,6 @@ static void bind(bound_product *it, const product_key *key, product *p) {
   it->scratchpad = memory_at(&p->scratchpad, NULL);
 }
 
-static void *scratchpad_of(size_t bytes) {
-  if (bytes > scratchpad_capacity) {
-    free(scratchpad);
-    scratchpad_capacity = (bytes + 4095) / 4096 * 4096;
-    if (posix_memalign(&scratchpad, 4096, scratchpad_capacity) != 0) {
-      check(dnnl_out_of_memory, "scratchpad");
-    }
-  }
-  return scratchpad;
-}
-
 static int execute(const product_key *key, const void *a, const void *b, void *c) {
   bound_product *it = &bound[hash_of(key) % BOUND];
   int owned = 0;
@@ -248,7 +236,8 @@ static int execute(const product_key *key, const void *a, const void *b, void *c
   check(dnnl_memory_set_data_handle(it->a, (void *)a), "memory");
   check(dnnl_memory_set_data_handle(it->b, (void *)b), "memory");
   check(dnnl_memory_set_data_handle(it->c, c), "memory");
-  check(dnnl_memory_set_data_handle(it->scratchpad, scratchpad_of(p->scratchpad_bytes)), "memory");
+  void *pad = lk_scratch_of(&scratchpad, p->scratchpad_bytes);
+  check(dnnl_memory_set_data_handle(it->scratchpad, pad), "memory");
   dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_SRC, it->a},
       {DNNL_ARG_WEIGHTS, it->b},
@@ -284,25 +273,13 @@ static void widen(const void *matrix, int64_t rows, int64_t columns, int64_t lea
   convert_matrix(LK_BF16, matrix, leading, LK_F32, to, columns, rows, columns);
 }
 
-// Kept for the next product, on huge pages: the library reads it in place (BufferPool.swift).
-static float *widening_of(size_t count) {
-  static __thread float *memory;
-  static __thread size_t capacity;
-  size_t page = 2 << 20, bytes = (count * sizeof(float) + page - 1) / page * page;
-  if (bytes > capacity) {
-    free(memory);
-    if (posix_memalign((void **)&memory, page, bytes) != 0) check(dnnl_out_of_memory, "widening");
-    madvise(memory, bytes, MADV_HUGEPAGE);
-    capacity = bytes;
-  }
-  return memory;
-}
-
 // oneDNN has no bf16 below AVX-512: the same product in f32, result rounded once.
 static void gemm_by_widening(const lk_gemm_arguments *g) {
   int64_t a_rows = g->transpose_a ? g->k : g->m, a_columns = g->transpose_a ? g->m : g->k;
   int64_t b_rows = g->transpose_b ? g->n : g->k, b_columns = g->transpose_b ? g->k : g->n;
-  float *a = widening_of((size_t)(g->m * g->k + g->k * g->n + g->m * g->n));
+  static __thread lk_scratch copies;
+  const size_t count = (size_t)(g->m * g->k + g->k * g->n + g->m * g->n);
+  float *a = (float *)lk_scratch_of(&copies, count * sizeof(float));
   float *b = a + g->m * g->k, *c = b + g->k * g->n;
   widen(g->a, a_rows, a_columns, g->lda, a);
   widen(g->b, b_rows, b_columns, g->ldb, b);

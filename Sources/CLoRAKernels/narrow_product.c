@@ -1,9 +1,9 @@
 // Products with a narrow matrix: packs it and splits the wide one over the threads.
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernel_table.h"
 #include "parallel.h"
+#include "scratch.h"
 
 #if defined(__x86_64__)
 // S [depth, narrow] in words of two rows, `group` columns beside each other; zeros where S has ended.
@@ -34,16 +34,10 @@ static void columns_range(void *context, size_t begin, size_t end) {
   lk_narrow_columns_v4_bf16(context, begin, end);
 }
 
-static __thread uint32_t *words;
-static __thread size_t words_capacity;
+static __thread lk_scratch words;
 
 static uint32_t *words_of(size_t count) {
-  if (count > words_capacity) {
-    free(words);
-    if (posix_memalign((void **)&words, 64, count * sizeof *words) != 0) abort();
-    words_capacity = count;
-  }
-  return words;
+  return (uint32_t *)lk_scratch_of(&words, count * sizeof(uint32_t));
 }
 
 int lk_narrow_gemm(const lk_gemm_arguments *g) {

@@ -1,9 +1,7 @@
 // Splits the packing of a weight over the threads.
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "kernel_table.h"
 #include "parallel.h"
+#include "scratch.h"
 
 typedef struct {
   const lk_packing *packing;
@@ -11,15 +9,12 @@ typedef struct {
   void (*pack)(const lk_packing *p, uint16_t *scratch, size_t begin, size_t end);
 } packing_job;
 
+static __thread lk_scratch scratch;
+
 static void pack_range(void *context, size_t begin, size_t end) {
   const packing_job *job = context;
-  void *scratch = NULL;
-  if (posix_memalign(&scratch, 64, job->scratch_bytes) != 0) {
-    fprintf(stderr, "lora: out of memory: %zu bytes\n", job->scratch_bytes);
-    abort();
-  }
-  job->pack(job->packing, scratch, begin, end);
-  free(scratch);
+  uint16_t *memory = (uint16_t *)lk_scratch_of(&scratch, job->scratch_bytes);
+  job->pack(job->packing, memory, begin, end);
 }
 
 void lk_pack(const lk_packing *p) {

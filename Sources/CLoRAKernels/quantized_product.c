@@ -1,10 +1,10 @@
 // Linear layers on few rows: the low-rank inner products first, then every layer's outputs, both
 // dealt out to the threads in pieces of some microseconds.
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernel_table.h"
 #include "parallel.h"
+#include "scratch.h"
 
 enum {
   TASK_WEIGHTS = 1 << 14,  // weights that one task reads: some microseconds at one row
@@ -84,18 +84,7 @@ static void run(const lk_table *kernels, const lk_row_product *products, size_t 
 
 static size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
-// Memory of the calling thread, kept for the next call: a token takes the same in every layer.
-static __thread char *scratch;
-static __thread size_t scratch_capacity;
-
-static char *take_scratch(size_t bytes) {
-  if (bytes > scratch_capacity) {
-    free(scratch);
-    if (posix_memalign((void **)&scratch, 64, bytes) != 0) abort();
-    scratch_capacity = bytes;
-  }
-  return scratch;
-}
+static __thread lk_scratch scratch;
 
 static void linear_rows(
     const lk_table *kernels, lk_dtype type, const void *x, size_t rows, size_t in,
@@ -113,7 +102,7 @@ static void linear_rows(
   const size_t pair_bytes = round_up(pair_count * sizeof(lk_row_pair), 64);
   const size_t wide_bytes = round_up(rows * (x_stride + inner) * sizeof(float), 64);
   const size_t narrow_bytes = type == LK_BF16 ? rows * x_stride * sizeof(uint16_t) : 0;
-  char *memory = take_scratch(list_bytes + pair_bytes + wide_bytes + narrow_bytes);
+  char *memory = lk_scratch_of(&scratch, list_bytes + pair_bytes + wide_bytes + narrow_bytes);
   lk_row_product *list = (lk_row_product *)memory;
   lk_row_pair *pairs = (lk_row_pair *)(memory + list_bytes);
   float *wide = (float *)(memory + list_bytes + pair_bytes), *p = wide + rows * x_stride;
