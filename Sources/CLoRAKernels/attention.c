@@ -170,7 +170,8 @@ static void backward_task(void *context, size_t index) {
   memset(dk, 0, padded * 2 * d * sizeof(float));
 
   size_t tile = padded < KEY_TILE ? padded : KEY_TILE;
-  char *memory = lk_scratch_of(&scratch, stacked * (d * (3 * size + 4) + tile * (8 + 2 * size) + 4) + 256);
+  const size_t row_bytes = d * (3 * size + 4) + tile * (8 + 2 * size) + 4;
+  char *memory = lk_scratch_of(&scratch, stacked * row_bytes + 256);
   float *s = (float *)memory;
   float *dp = s + stacked * tile;
   float *dq = dp + stacked * tile;

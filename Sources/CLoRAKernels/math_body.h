@@ -56,8 +56,8 @@ typedef uint64_t eight __attribute__((vector_size(64)));
 enum { DRAWN = 32 };
 
 // Philox4x32-10 (Salmon et al., SC 2011): a counter-based generator, so that the random number at
-// a place depends on the place alone and not on what was drawn before. c is the counters' four words;
-// drawn[4·l + w] becomes word w of the result of counter l.
+// a place depends on the place alone and not on what was drawn before. c is the counters' four
+// words; drawn[4·l + w] becomes word w of the result of counter l.
 static inline void philox(eight c[4], uint32_t key0, uint32_t key1, uint32_t drawn[DRAWN]) {
   for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9, key1 += 0xBB67AE85) {
     const eight product0 = (c[0] & 0xFFFFFFFF) * 0xD2511F53;

@@ -1,3 +1,4 @@
+// A thread's memory from call to call: it only grows.
 #include "scratch.h"
 
 #include <stdio.h>

@@ -35,13 +35,7 @@ struct BasicOpTests {
     _ fixture: OpFixture, _ name: String, inputs: [String], atol: Float, rtol: Float,
     _ operation: ([Tensor]) -> Tensor
   ) throws {
-    let parameters = try inputs.map { Parameter(try fixture.tensor("\(name)/\($0)")) }
-    let dy = try fixture.tensor("\(name)/dy")
-    var y = Tensor(0)
-    let (_, gradients) = valueAndGradient(of: parameters) {
-      y = operation(parameters.map(\.tensor))
-      return projection(y, on: dy)
-    }
+    let (y, gradients) = try fixture.differentiated(name, inputs: inputs, operation)
     try fixture.expect(y, "\(name)/y", atol: atol, rtol: rtol)
     for (gradient, input) in zip(gradients, inputs) {
       try fixture.expect(gradient, "\(name)/d\(input)", atol: atol, rtol: rtol)
@@ -78,13 +72,9 @@ struct BasicOpTests {
     let fixture = try OpFixture("embedding")
     #expect(fixture.cases.count == 3)
     for name in fixture.cases {
-      let table = Parameter(try fixture.tensor("\(name)/weight"))
       let indices = try fixture.tensors.integers("\(name)/ids").map { Int32($0) }
-      let dy = try fixture.tensor("\(name)/dy")
-      var y = Tensor(0)
-      let (_, gradients) = valueAndGradient(of: [table]) {
-        y = embedding(table.tensor, at: indices)
-        return projection(y, on: dy.reshaped(y.shape))
+      let (y, gradients) = try fixture.differentiated(name, inputs: ["weight"]) {
+        embedding($0[0], at: indices)
       }
       try fixture.expect(y, "\(name)/y", atol: 0, rtol: 0)
       try fixture.expect(gradients[0], "\(name)/dweight", atol: 1e-6, rtol: 1e-6)

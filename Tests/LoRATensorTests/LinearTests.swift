@@ -60,15 +60,9 @@ struct LinearTests {
     let fixture = try OpFixture("linear")
     for name in fixture.cases {
       let hasBias = fixture.has("\(name)/bias")
-      let x = Parameter(try fixture.tensor("\(name)/x"))
-      let weight = Parameter(try fixture.tensor("\(name)/W"))
-      let bias = Parameter(hasBias ? try fixture.tensor("\(name)/bias") : Tensor(0))
-      let dy = try fixture.tensor("\(name)/dy")
-      var y = Tensor(0)
-      let (_, gradients) = valueAndGradient(of: [x, weight, bias]) {
-        let operand = LinearOperand(weight: weight.tensor, bias: hasBias ? bias.tensor : nil)
-        y = linear(.plain(x.tensor), [operand])[0]
-        return projection(y, on: dy)
+      let inputs = ["x", "W"] + (hasBias ? ["bias"] : [])
+      let (y, gradients) = try fixture.differentiated(name, inputs: inputs) {
+        linear(.plain($0[0]), [LinearOperand(weight: $0[1], bias: hasBias ? $0[2] : nil)])[0]
       }
       try fixture.expect(y, "\(name)/y", atol: 2e-5, rtol: 1e-5)
       try fixture.expect(gradients[0], "\(name)/dx", atol: 2e-5, rtol: 1e-5)

@@ -22,6 +22,20 @@ struct OpFixture {
 
   func number(_ name: String) throws -> Float { try tensors.floats(name)[0] }
 
+  /// The result of an operation on inputs of a case, and its gradients for the case's dy.
+  func differentiated(
+    _ name: String, inputs: [String], _ operation: ([Tensor]) -> Tensor
+  ) throws -> (y: Tensor, gradients: [Tensor]) {
+    let parameters = try inputs.map { Parameter(try tensor("\(name)/\($0)")) }
+    let dy = try tensor("\(name)/dy")
+    var y = Tensor(0)
+    let (_, gradients) = valueAndGradient(of: parameters) {
+      y = operation(parameters.map(\.tensor))
+      return projection(y, on: dy.reshaped(y.shape))
+    }
+    return (y, gradients)
+  }
+
   func expect(
     _ actual: Tensor, _ name: String, atol: Float, rtol: Float,
     sourceLocation: SourceLocation = #_sourceLocation

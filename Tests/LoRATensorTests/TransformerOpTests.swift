@@ -148,16 +148,10 @@ struct TransformerOpTests {
   private func rmsNorm(
     of fixture: OpFixture, _ name: String, dtype: DType
   ) throws -> (y: Tensor, gradients: [Tensor]) {
-    let x = Parameter(try fixture.tensor("\(name)/x"))
-    let weight = Parameter(try fixture.tensor("\(name)/weight"))
     let epsilon = try fixture.number("\(name)/eps")
-    let dy = try fixture.tensor("\(name)/dy")
-    var y = Tensor(0)
-    let (_, gradients) = valueAndGradient(of: [x, weight]) {
-      y = LoRATensor.rmsNorm(x.tensor, weight: weight.tensor, epsilon: epsilon, dtype: dtype)
-      return projection(y, on: dy)
+    return try fixture.differentiated(name, inputs: ["x", "weight"]) {
+      LoRATensor.rmsNorm($0[0], weight: $0[1], epsilon: epsilon, dtype: dtype)
     }
-    return (y, gradients)
   }
 
   /// Forward x·rstd·w is rounded once; the way back keeps x·rstd alone, rounded, and multiplies that by
@@ -210,13 +204,8 @@ struct TransformerOpTests {
   @Test func swiglu() throws {
     let fixture = try OpFixture("swiglu")
     for name in fixture.cases {
-      let gate = Parameter(try fixture.tensor("\(name)/gate"))
-      let up = Parameter(try fixture.tensor("\(name)/up"))
-      let dy = try fixture.tensor("\(name)/dy")
-      var y = Tensor(0)
-      let (_, gradients) = valueAndGradient(of: [gate, up]) {
-        y = gated(gate.tensor, up.tensor, activation: .silu)
-        return projection(y, on: dy)
+      let (y, gradients) = try fixture.differentiated(name, inputs: ["gate", "up"]) {
+        gated($0[0], $0[1], activation: .silu)
       }
       try fixture.expect(y, "\(name)/y", atol: 1e-5, rtol: 1e-5)
       try fixture.expect(gradients[0], "\(name)/dgate", atol: 1e-4, rtol: 1e-5)
