@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine_thread.h"
 #include "lora_kernels.h"
 #include "kernel_table.h"
 #include "parallel.h"
@@ -219,6 +220,11 @@ static void bind(bound_product *it, const product_key *key, product *p) {
 }
 
 static int execute(const product_key *key, const void *a, const void *b, void *c) {
+  if (!lk_may_compute()) {
+    // The library would begin a team of threads for the caller, and never end it.
+    fprintf(stderr, "lora: a product was begun outside the engine's thread\n");
+    abort();
+  }
   bound_product *it = &bound[hash_of(key) % BOUND];
   int owned = 0;
   if (it->product == NULL || memcmp(&it->key, key, sizeof *key) != 0) {

@@ -6,13 +6,17 @@
 #include "kernel_table.h"
 #include "parallel.h"
 
-void lk_gemm_alone(const lk_gemm_arguments *g) {
-  if (g->m == 0 || g->n == 0 || lk_narrow_gemm(g)) return;
+static void multiply_alone(void *arguments) {
+  const lk_gemm_arguments *g = arguments;
+  if (lk_narrow_gemm(g)) return;
   // The library asks OpenMP how many threads there are.
-  const int threads = lk_get_threads();
-  if (threads > 1) lk_set_threads(1);
+  const int threads = lk_use_own_threads(1);
   lk_gemm_by_library(g);
-  if (threads > 1) lk_set_threads(threads);
+  lk_use_own_threads(threads);
+}
+
+void lk_gemm_alone(const lk_gemm_arguments *g) {
+  if (g->m > 0 && g->n > 0) lk_run_on_engine(multiply_alone, (void *)g);
 }
 
 enum { LEAST_ROWS = 64, MOST_ROWS = 128, LEAST_COLUMNS = 96, MOST_COLUMNS = 2048 };
@@ -64,8 +68,9 @@ static void multiply_in_tiles(const lk_gemm_arguments *g) {
   lk_parallel_tasks((size_t)count, multiply_tile, &tiles);
 }
 
-void lk_gemm(const lk_gemm_arguments *g) {
-  if (g->m == 0 || g->n == 0 || lk_narrow_gemm(g)) return;
+static void multiply(void *arguments) {
+  const lk_gemm_arguments *g = arguments;
+  if (lk_narrow_gemm(g)) return;
   // Below AVX-512 the library may split any float32 product along k; and later, for a transposed A
   // with a long k (bwd_w_par_k_blk in its brgemm_matmul_utils.cpp).
   const int is_wide = g->ab_type == LK_BF16 || lk_library_has_avx512();
@@ -75,4 +80,8 @@ void lk_gemm(const lk_gemm_arguments *g) {
   } else {
     multiply_in_tiles(g);
   }
+}
+
+void lk_gemm(const lk_gemm_arguments *g) {
+  if (g->m > 0 && g->n > 0) lk_run_on_engine(multiply, (void *)g);
 }

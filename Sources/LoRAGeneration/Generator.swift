@@ -116,10 +116,12 @@ public struct Generator {
       let choice = adapters.map { names in
         AdapterRows(adapters: running.map { names[$0] }, starts: packing.starts)
       }
-      let logits = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
-        let hidden = model.hiddenStates(
-          running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
-        return AdapterRows.picking(last) { model.nextTokenLogits(hidden) }
+      let logits = Engine.run {
+        AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
+          let hidden = model.hiddenStates(
+            running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
+          return AdapterRows.picking(last) { model.nextTokenLogits(hidden) }
+        }
       }
       var still: [Int] = []
       for (row, index) in running.enumerated() {

@@ -4,7 +4,8 @@ import CLoRAKernels
 
 /// The processor and the libraries that the operations run on.
 public enum Engine {
-  /// Threads that products and kernels use; at first, the processors this process may use.
+  /// Threads that products and kernels use, whoever calls them; at first, the processors this process
+  /// may use.
   public static var threadCount: Int {
     get { Int(lk_get_threads()) }
     set { lk_set_threads(Int32(clamping: max(1, newValue))) }

@@ -27,9 +27,18 @@ typedef enum {
 // lowers it (never raises it above what the processor has); read once, at the first call.
 const char *lk_isa_name(void);
 
-// Threads for every kernel and for oneDNN; 0 asks for the default (OMP_NUM_THREADS or all cores).
+// Threads for every kernel and for oneDNN, whoever calls them; 0 asks for all processors. At first
+// OMP_NUM_THREADS, or the processors that the process may use.
 void lk_set_threads(int count);
 int lk_get_threads(void);
+
+// The engine's thread begins every parallel loop, and every product of oneDNN. Called from another
+// one, a function here has that done there and waits; what is too little to share is done at once.
+// lk_run_on_engine does the same for a whole series of calls: one hand-over (some 10 µs) instead of
+// one for each. lk_post_to_engine does not wait. Jobs run in the order they came.
+void lk_run_on_engine(void (*body)(void *context), void *context);
+void lk_post_to_engine(void (*body)(void *context), void *context);
+int lk_is_engine_thread(void);
 
 // --- Conversion ------------------------------------------------------------------------------
 

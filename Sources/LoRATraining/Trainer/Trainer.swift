@@ -72,9 +72,11 @@ public final class Trainer {
         step: step + (warmup > 0 ? 1 : 0), warmupSteps: warmup,
         totalSteps: totalSteps + (warmup > 0 ? 1 : 0))
       let done = Double(epoch) + Double(step % stepsPerEpoch + 1) / Double(stepsPerEpoch)
-      let report = try run(
-        step: step, indices: indices(ofStep: step), learningRate: options.learningRate * factor,
-        epoch: done)
+      let report = try Engine.run {
+        try run(
+          step: step, indices: indices(ofStep: step), learningRate: options.learningRate * factor,
+          epoch: done)
+      }
       completedSteps = step + 1
       summary.add(report)
       if try !onStep(report) { break }
