@@ -18,6 +18,10 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.")
   var json = false
 
+  func validate() throws {
+    if samples < 0 { throw ValidationError("--samples is \(samples): give 0 or more") }
+  }
+
   func run() throws {
     var flags = flags
     flags.output = flags.output ?? "unused"
@@ -73,7 +77,7 @@ struct CheckCommand: ParsableCommand {
         "verdicts": .array(run.verdicts.map(\.json)),
         "warnings": .array(warnings.map(\.json)),
         "samples": .array(
-          run.data.examples.prefix(max(samples, 0)).map { example in
+          run.data.examples.prefix(samples).map { example in
             .object([
               "line": .integer(example.line),
               "marked": .string(RowMarking.text(example, tokenizer)),

@@ -10,7 +10,8 @@ extension Console {
   static func complain(_ text: String) { error(forTerminal(text, 2)) }
 
   private static func forTerminal(_ text: String, _ stream: Int32) -> String {
-    isatty(stream) != 0 ? wrapped(text, width: width(of: stream)) : text
+    // Cleaned first: what is shown for a control character is longer.
+    isatty(stream) != 0 ? wrapped(text.visible, width: width(of: stream)) : text
   }
 
   /// The text with its lines broken between words; what goes on below is indented by two places

@@ -17,14 +17,29 @@ enum Console {
     return ioctl(stream, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
   }
 
-  static func say(_ text: String) {
-    // Unbuffered, so that a log that is followed while the run goes on is up to date.
-    FileHandle.standardOutput.write(Data((text + "\n").utf8))
-  }
+  /// Writes a line to standard output.
+  static func say(_ text: String) { write(text + "\n") }
+
+  /// Writes to standard output; a terminal gets no control characters of data.
+  static func write(_ text: String) { write(isatty(1) != 0 ? text.visible : text, to: 1) }
+
+  /// Writes a line whose data is clean and whose control characters are ours: colours.
+  static func sayStyled(_ text: String) { write(text + "\n", to: 1) }
 
   static func warn(_ text: String) { complain("warning: \(text)\n") }
 
-  static func error(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  /// Writes to the error stream, where no data's control characters belong: a log is looked at on a
+  /// terminal sooner or later.
+  static func error(_ text: String) { write(text.visible, to: 2) }
+
+  /// Draws the last line of the terminal anew.
+  static func redraw(_ text: String) { write("\r\u{1B}[K" + text.visible, to: 2) }
+
+  private static func write(_ text: String, to stream: Int32) {
+    // Unbuffered, so that a log that is followed while the run goes on is up to date.
+    let handle = stream == 1 ? FileHandle.standardOutput : FileHandle.standardError
+    handle.write(Data(text.utf8))
+  }
 
   /// 38,212
   static func count(_ value: Int) -> String {

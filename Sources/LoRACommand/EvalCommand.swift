@@ -42,6 +42,7 @@ struct EvalCommand: ParsableCommand {
     if let maxTokens, maxTokens < 1 {
       throw ValidationError("--max-tokens is \(maxTokens): give 1 or more")
     }
+    if samples < 0 { throw ValidationError("--samples is \(samples): give 0 or more") }
   }
 
   func run() throws {

@@ -84,7 +84,7 @@ struct GenerateCommand: ParsableCommand {
       if count == 0 { first = last }
       count += 1
       let text = decoder.append(token)
-      if !json { FileHandle.standardOutput.write(Data(text.utf8)) }
+      if !json { Console.write(text) }
     }
     guard let result = results.first else { return }
     guard json else { return Console.say(decoder.finish()) }

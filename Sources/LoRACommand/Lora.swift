@@ -26,7 +26,8 @@ struct Lora: ParsableCommand {
     // begun is removed; the signal would end the process in the middle.
     signal(SIGXFSZ, SIG_IGN)
     do {
-      var command = try parseAsRoot()
+      let arguments = Array(CommandLine.arguments.dropFirst())
+      var command = try parseAsRoot(arguments.joiningNegativeValues)
       try command.run()
     } catch {
       end(with: error)

@@ -52,6 +52,12 @@ struct RowsOptions: ParsableArguments {
     help: "The longest row in tokens; longer ones are an error (default: the model's context).")
   var maxLength: Int?
 
+  func validate() throws {
+    if let maxLength, maxLength < 1 {
+      throw ValidationError("--max-length is \(maxLength): give 1 or more")
+    }
+  }
+
   func maxLength(for model: LanguageModel) -> Int {
     maxLength ?? model.network.configuration.contextLength
   }

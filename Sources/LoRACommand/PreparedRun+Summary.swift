@@ -41,7 +41,7 @@ extension PreparedRun {
       """)
     for example in data.examples.prefix(max(samples, 0)) {
       Console.tell("\nline \(example.line), what carries loss \(RowMarking.legend):")
-      Console.say(RowMarking.text(example, encoder.tokenizer, limit: limit))
+      RowMarking.show(example, encoder.tokenizer, limit: limit)
     }
     if samples > 0 { Console.tell("") }
   }

@@ -55,11 +55,11 @@ struct ProgressLine {
     let bar =
       barWidth >= 6
       ? Console.bar(total > 0 ? Double(done) / Double(total) : 1, width: barWidth) + " " : ""
-    Console.error("\r\u{1B}[K" + bar + text)
+    Console.redraw(bar + text)
   }
 
   /// Takes the line away.
-  func clear() { if Console.isTerminal { Console.error("\r\u{1B}[K") } }
+  func clear() { if Console.isTerminal { Console.redraw("") } }
 }
 
 extension Duration {

@@ -10,22 +10,32 @@ enum RowMarking {
     Console.isColoured ? "in green, special tokens in blue" : "in ⟦ ⟧"
   }
 
-  /// The row's text with its marks.
+  /// Shows a row on standard output.
+  static func show(_ example: Example, _ tokenizer: Tokenizer, limit: Int) {
+    let isColoured = Console.isColoured
+    let text = text(example, tokenizer, limit: limit, isColoured: isColoured)
+    isColoured ? Console.sayStyled(text) : Console.say(text)
+  }
+
+  /// The row's text with its marks; in colours, without control characters of its own.
   ///
   /// - Parameter limit: characters that are shown at most; a long row loses its middle, so that the
   ///   end of what is learned stays in sight.
-  static func text(_ example: Example, _ tokenizer: Tokenizer, limit: Int = 4000) -> String {
+  static func text(
+    _ example: Example, _ tokenizer: Tokenizer, limit: Int = 4000, isColoured: Bool = false
+  ) -> String {
     var pieces: [String] = []
     var part: [Int32] = []
     var style = Style(isSupervised: false, isSpecial: false)
     func close() {
       guard !part.isEmpty else { return }
-      pieces.append(style.marked(tokenizer.decode(part)))
+      let text = tokenizer.decode(part)
+      pieces.append(isColoured ? style.coloured(text.visible) : style.bracketed(text))
       part = []
     }
     for (token, isSupervised) in zip(example.tokens, example.mask) {
       let isSpecial =
-        Console.isColoured && tokenizer.decode([token], skipSpecialTokens: true).isEmpty
+        isColoured && tokenizer.decode([token], skipSpecialTokens: true).isEmpty
         && !tokenizer.decode([token]).isEmpty
       let next = Style(isSupervised: isSupervised, isSpecial: isSpecial)
       if next != style {
@@ -42,8 +52,9 @@ enum RowMarking {
     let isSupervised: Bool
     let isSpecial: Bool
 
-    func marked(_ text: String) -> String {
-      guard Console.isColoured else { return isSupervised ? "⟦\(text)⟧" : text }
+    func bracketed(_ text: String) -> String { isSupervised ? "⟦\(text)⟧" : text }
+
+    func coloured(_ text: String) -> String {
       let codes = (isSupervised ? ["32"] : []) + (isSpecial ? ["34"] : [])
       // A special token that carries loss is both: blue, underlined in the green span.
       let code = isSupervised && isSpecial ? "34;4" : codes.joined(separator: ";")
