@@ -38,7 +38,7 @@ struct KernelCalls: ParsableCommand {
   private func generateRow(_ row: Tensor) {
     for type in [DType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .float16] {
       let stored = Tensor.zeros([256, hidden], dtype: type)
-      StoredWeights.$areRead.withValue(true) { _ = Linear(weight: stored)(row) }
+      PassContext.with({ $0.readsStoredWeights = true }) { _ = Linear(weight: stored)(row) }
       _ = stored.converted(to: row.dtype)
     }
   }

@@ -47,7 +47,6 @@ struct LayerBenchmark: ParsableCommand {
     let layer = LoRALinear(base: Linear(weight: weight))
     try layer.add(
       "default", configuration: LoRALinearConfiguration(rank: rank, dropout: 0.05), random: &random)
-    layer.setTraining(true)
     // x takes part in the graph, as it does inside a network: dX is computed too.
     let input = Parameter(random.normal([1, rows, features]).converted(to: type))
     let dy = random.normal([1, rows, features]).converted(to: type)
@@ -57,7 +56,7 @@ struct LayerBenchmark: ParsableCommand {
     var times: [[Double]] = [[], [], []]
     for round in 0..<rounds + 3 {
       let measured = [
-        seconds { _ = plain(x) }, seconds { _ = layer(x) },
+        seconds { _ = plain(x) }, seconds { _ = PassContext.training { layer(x) } },
         seconds { forwardAndBackward(parameters, upstream: [dy]) { [layer(input.tensor)] } },
       ]
       if round >= 3 { for i in 0..<3 { times[i].append(measured[i]) } }

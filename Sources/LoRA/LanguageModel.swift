@@ -103,11 +103,14 @@ public final class LanguageModel {
 extension Trainer {
   /// A run over a data set.
   ///
-  /// - Throws: `TrainingError` when an option cannot be or nothing is trainable.
+  /// - Parameter adapter: the adapter to train; unset, the one that is trainable.
+  /// - Throws: `TrainingError` when an option cannot be, or the adapter is not there or not clear.
   public convenience init(
-    _ model: LanguageModel, data: Dataset, options: TrainingOptions = .init()
+    _ model: LanguageModel, adapter: String? = nil, data: Dataset,
+    options: TrainingOptions = .init()
   ) throws {
-    try self.init(model.network, examples: data.examples, options: options)
+    try self.init(
+      model.network, adapter: adapter, examples: data.examples, options: options)
   }
 }
 

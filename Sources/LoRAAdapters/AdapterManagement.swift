@@ -2,7 +2,7 @@
 
 import LoRAJSON
 public import LoRANN
-import LoRATensor
+package import LoRATensor
 
 extension Module {
   /// The names of the adapters in the model, in the order of their first layer.
@@ -16,6 +16,12 @@ extension Module {
     var active = map.adaptedLayers.reduce(into: Set<String>()) { $0.formUnion($1.activeAdapters) }
     for layer in map.sites.compactMap(\.adaptedEmbedding) { active.formUnion(layer.activeAdapters) }
     return map.adapterNames.filter(active.contains)
+  }
+
+  /// Everything of an adapter that training changes, with its path, in the order of the model.
+  package func namedParameters(ofAdapter name: String) -> [(path: String, parameter: Parameter)] {
+    let own = Set(ModuleMap(self).parameters(of: name).map { ObjectIdentifier($0) })
+    return namedParameters.filter { own.contains(ObjectIdentifier($0.parameter)) }
   }
 
   /// Lets these adapters take part, and no others; which of them are trained does not change.
@@ -80,9 +86,7 @@ extension Module {
   /// Runs `body` with the model as it is without adapters, bit for bit. Nothing in the model is
   /// changed for that; it applies to what `body` computes itself, not to other tasks.
   public func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
-    try Parameter.$usesReplacements.withValue(false) {
-      try AdapterRows.$current.withValue(.base, operation: body)
-    }
+    try PassContext.with({ $0.adapters = .base }, body)
   }
 
   /// Takes an adapter out of the model; a layer without another one is the plain layer again.

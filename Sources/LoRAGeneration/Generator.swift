@@ -113,14 +113,18 @@ public struct Generator {
       cache.rows = running
       let packing = Packing(lengths: running.map { next[$0].count })
       let last = (1...running.count).map { Int(packing.starts[$0]) - 1 }
-      let choice = adapters.map { names in
-        AdapterRows(adapters: running.map { names[$0] }, starts: packing.starts)
-      }
       let logits = Engine.run {
-        AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
-          let hidden = model.hiddenStates(
-            running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
-          return AdapterRows.picking(last) { model.nextTokenLogits(hidden) }
+        PassContext.inference {
+          PassContext.with({ context in
+            if let adapters {
+              context.adapters = AdapterRows(
+                adapters: running.map { adapters[$0] }, starts: packing.starts)
+            }
+          }) {
+            let hidden = model.hiddenStates(
+              running.flatMap { next[$0] }, packing: packing, cache: cache, rows: last)
+            return PassContext.picking(last) { model.nextTokenLogits(hidden) }
+          }
         }
       }
       var still: [Int] = []

@@ -76,7 +76,7 @@ public final class Llama: Module {
     var x = body.embedding(tokens)
     // In the last layer the other rows are keys and values only: nothing reads the rest of them.
     let picked = rows?.isEmpty == true ? nil : rows
-    StoredWeights.$areRead.withValue(cache?.isPastPrompts ?? false) {
+    PassContext.with({ $0.readsStoredWeights = cache?.isPastPrompts ?? false }) {
       for layer in body.layers.dropLast() {
         x = layer(x, context: context, recomputation: recomputation)
       }
@@ -93,7 +93,7 @@ public final class Llama: Module {
 
   /// The logits of the next tokens of hidden states, one per sequence: as while generating.
   package func nextTokenLogits(_ hidden: Tensor) -> Tensor {
-    StoredWeights.$areRead.withValue(true) { logits(hidden) }
+    PassContext.with({ $0.readsStoredWeights = true }) { logits(hidden) }
   }
 
   /// The logits of hidden states, [rows, vocabulary], float32.
@@ -178,10 +178,9 @@ package final class DecoderLayer: Module {
     case .mlp:
       return recomputed(
         attended(x),
-        parameters: (postAttentionNorm.trainableParameters + mlp.trainableParameters).map(
-          \.parameter), transformed)
+        parameters: postAttentionNorm.recordedParameters + mlp.recordedParameters, transformed)
     case .layers:
-      return recomputed(x, parameters: trainableParameters.map(\.parameter)) {
+      return recomputed(x, parameters: recordedParameters) {
         transformed(attended($0))
       }
     }

@@ -11,8 +11,6 @@ public protocol Module: AnyObject {
   var children: [ModuleChild] { get }
   /// The modules below that use the weight of another one, both by their dotted paths.
   var tiedModules: [(path: String, owner: String)] { get }
-  /// Switches between training and evaluation, where they differ (dropout).
-  func setTraining(_ isTraining: Bool)
 }
 
 extension Module {
@@ -24,11 +22,6 @@ extension Module {
 
   /// None.
   public var tiedModules: [(path: String, owner: String)] { [] }
-
-  /// Passes the mode on to the children.
-  public func setTraining(_ isTraining: Bool) {
-    for child in children { child.module.setTraining(isTraining) }
-  }
 
   /// Every module below this one with its dotted path, parents before children.
   public var namedModules: [(path: String, child: ModuleChild)] {
@@ -59,6 +52,11 @@ extension Module {
   /// The parameters that training changes, with their dotted paths.
   public var trainableParameters: [(path: String, parameter: Parameter)] {
     namedParameters.filter { $0.parameter.isTrainable }
+  }
+
+  /// The parameters by which the present pass is differentiated.
+  package var recordedParameters: [Parameter] {
+    Tape.leaves(among: namedParameters.map(\.parameter))
   }
 
   /// Makes every parameter at or below this module constant.

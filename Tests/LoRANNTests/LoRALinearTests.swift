@@ -41,7 +41,8 @@ struct LoRALinearTests {
     #expect(layer.pairs[0].pair.scale == 1)
   }
 
-  /// Training mode drops inputs of A (scaled by 1/(1-p)), evaluation mode does not.
+  /// In training inputs of A are dropped (others scaled by 1/(1-p)): under `valueAndGradient`, or
+  /// where the pass says so; in evaluation none is.
   @Test func dropoutActsOnTheLowRankPathInTraining() throws {
     let layer = try LoRALinear(400, 3, configuration: .init(rank: 1, dropout: 0.25), bias: false)
     let pair = layer.pairs[0].pair
@@ -50,17 +51,24 @@ struct LoRALinearTests {
     let x = Tensor.full([64, 400], 1)
     let base = layer.base(x).elements
     func lowRank() -> [Float] { zip(layer(x).elements, base).map { $0 - $1 } }
-    layer.setTraining(false)
-    expectClose(actual: lowRank(), expected: .init(repeating: 400, count: 192), atol: 1e-2, rtol: 0)
-    layer.setTraining(true)
-    let sums = lowRank()
+    let whole = [Float](repeating: 400, count: 192)
+    expectClose(actual: lowRank(), expected: whole, atol: 1e-2, rtol: 0)
+    let sums = PassContext.training(lowRank)
     // Each sum is (kept of 400)·4/3: mean 400, deviation √(400·0.25·0.75)·4/3 = 11.5.
     #expect(Set(sums).count > 10)
     let mean = sums.reduce(0, +) / 192
     #expect(abs(mean - 400) < 5 * 11.5 / 8)
     #expect(sums.allSatisfy { abs($0 - 400) < 6 * 11.5 })
     // The next call draws another mask.
-    #expect(lowRank() != sums)
+    #expect(PassContext.training(lowRank) != sums)
+    var recorded: [Float] = []
+    _ = valueAndGradient(of: [pair.b]) {
+      recorded = lowRank()
+      expectClose(
+        actual: PassContext.evaluating(lowRank), expected: whole, atol: 1e-2, rtol: 0)
+      return layer(x).sum()
+    }
+    #expect(Set(recorded).count > 10)
   }
 
   @Test(arguments: [

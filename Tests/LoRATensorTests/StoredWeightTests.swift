@@ -219,7 +219,7 @@ struct StoredWeightTests {
         + linear(.plain(x), [layers[0]], residual: residual).map(\.elements)
     }
     let converted = run()
-    let stored = StoredWeights.$areRead.withValue(true) { run() }
+    let stored = PassContext.with({ $0.readsStoredWeights = true }) { run() }
     for (a, b) in zip(stored, converted) {
       expectClose(
         actual: a, expected: b, atol: type == .float32 ? 1e-4 : 0.15,
@@ -241,7 +241,9 @@ struct StoredWeightTests {
         chosen.rows = rows
         adapted.pairs = [chosen]
       }
-      return StoredWeights.$areRead.withValue(true) { linear(.plain(x), [adapted])[0].elements }
+      return PassContext.with({ $0.readsStoredWeights = true }) {
+        linear(.plain(x), [adapted])[0].elements
+      }
     }
     let (without, with) = (run(nil), run(.some(nil)))
     let mixed = run([0..<1, 3..<5])
@@ -258,7 +260,10 @@ struct StoredWeightTests {
     let one = Tensor.full([1, 1], 1)
     let pair = LowRankOperand(a: one, b: one, scale: 1, dropout: mask)
     let layer = LinearOperand(weight: one, pairs: [pair])
-    #expect(!StoredWeights.canBeRead([layer]))
-    #expect(StoredWeights.canBeRead([LinearOperand(weight: one)]))
+    PassContext.with({ $0.readsStoredWeights = true }) {
+      #expect(!PassContext.readsStoredWeights(of: [layer]))
+      #expect(PassContext.readsStoredWeights(of: [LinearOperand(weight: one)]))
+    }
+    #expect(!PassContext.readsStoredWeights(of: [LinearOperand(weight: one)]))
   }
 }

@@ -66,7 +66,7 @@ import Testing
   ) -> [[Float]] {
     let packing = Packing(lengths: sequences.map(\.count))
     let choice = AdapterRows(adapters: adapters, starts: packing.starts)
-    let all = AdapterRows.$current.withValue(choice) {
+    let all = PassContext.with({ $0.adapters = choice }) {
       model.logits(model.hiddenStates(sequences.flatMap { $0 }, packing: packing))
     }
     return sequences.indices.map { index in

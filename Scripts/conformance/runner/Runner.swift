@@ -78,7 +78,6 @@ struct Job {
     let example = Example(
       tokens: tokens, mask: tokens.map { _ in true }, line: 1, file: "matrix")
     try Trainer(model, examples: [example], options: options).fit()
-    model.setTraining(false)
     try model.saveAdapter("made", configuration, to: output)
     return Outcome(logits: logits(model), warnings: summary.warnings)
   }

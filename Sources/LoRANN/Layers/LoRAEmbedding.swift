@@ -124,7 +124,8 @@ public final class LoRAEmbedding: EmbeddingLayer {
   }
 
   private func rows(of name: String) -> [Range<Int>]?? {
-    AdapterRows.rows(of: name, isActive: isEnabled && activeAdapters.contains(name))
+    let rows = PassContext.rows(of: name, isActive: isEnabled && activeAdapters.contains(name))
+    return rows == .none ? nil : .some(rows.ranges)
   }
 }
 

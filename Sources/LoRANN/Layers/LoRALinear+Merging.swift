@@ -39,7 +39,7 @@ package struct MergedValueError: Error {
 extension LoRALinear {
   /// The merged weight, where its adapters take part in every row.
   var usableMerged: MergedWeight? {
-    guard let merged, isEnabled, AdapterRows.current == nil,
+    guard let merged, isEnabled, PassContext.current.adapters == nil,
       activeAdapters.isSuperset(of: merged.adapters)
     else { return nil }
     return merged

@@ -24,7 +24,6 @@ public final class LoRALinear: LinearLayer {
   /// A weight that holds some of the adapters, in the base's place; see LoRALinear+Merging.swift.
   package var merged: MergedWeight?
 
-  private var isTraining = true
   private var dropoutStream = DropoutStream()
 
   /// Wraps a layer and freezes it.
@@ -73,7 +72,6 @@ public final class LoRALinear: LinearLayer {
     for (name, pair) in pairs { layer.add(name, pair) }
     layer.activeAdapters = activeAdapters
     layer.isEnabled = isEnabled
-    layer.setTraining(isTraining)
     return layer
   }
 
@@ -107,20 +105,17 @@ public final class LoRALinear: LinearLayer {
 
   public var children: [ModuleChild] { [ModuleChild("base_layer", base)] }
 
-  public func setTraining(_ isTraining: Bool) {
-    self.isTraining = isTraining
-    base.setTraining(isTraining)
-  }
-
   public var operand: LinearOperand {
     var operand = base.operand
     let merged = usableMerged
     if let merged { (operand.weight, operand.bias) = (merged.weight, merged.bias) }
     for (name, pair) in pairs where merged?.adapters.contains(name) != true {
       let isActive = isEnabled && activeAdapters.contains(name)
-      guard let rows = AdapterRows.rows(of: name, isActive: isActive) else { continue }
-      let mask = isTraining && pair.dropout > 0 ? dropoutStream.mask(pair.dropout) : nil
-      pair.extend(&operand, weight: base.operand.weight, dropout: mask, rows: rows)
+      let rows = PassContext.rows(of: name, isActive: isActive)
+      guard rows != .none else { continue }
+      pair.extend(
+        &operand, weight: base.operand.weight, dropout: dropoutStream.mask(pair.dropout),
+        rows: rows.ranges)
     }
     return operand
   }

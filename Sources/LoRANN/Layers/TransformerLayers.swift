@@ -66,7 +66,7 @@ package struct DecoderContext {
 
   /// Runs what works on some rows of the pass only: they keep their dropout and their adapters.
   func picking<Result>(_ rows: [Int], _ body: () -> Result) -> Result {
-    DropoutContext.picking(rows) { AdapterRows.picking(rows, body) }
+    PassContext.picking(rows, body)
   }
 }
 

@@ -47,19 +47,21 @@ public final class Parameter {
 
   /// The value, connected to the tape that records this parameter, if one does.
   public var tensor: Tensor {
-    if areReplacementsEnabled, Self.usesReplacements, let name = activeReplacement,
-      let replacement = replacements.last(where: { $0.name == name })?.parameter
-    {
-      return replacement.tensor
-    }
+    if let replacement = actingReplacement { return replacement.tensor }
     guard let tape = Tape.current, let variable = tape.leaf(of: self) else { return value }
     var result = value
     result.variable = variable
     return result
   }
 
-  /// False: every parameter's own value is used, for the task that bound it.
-  @TaskLocal package static var usesReplacements = true
+  /// What takes this parameter's place in the present pass.
+  private var actingReplacement: Parameter? {
+    guard !replacements.isEmpty else { return nil }
+    return replacements.last { name, _ in
+      let isActive = areReplacementsEnabled && name == activeReplacement
+      return PassContext.rows(of: name, isActive: isActive) == .all
+    }?.parameter
+  }
 
   /// Gives an adapter's value another name.
   package func renameReplacement(_ name: String, to newName: String) {

@@ -44,6 +44,12 @@ package final class Tape: @unchecked Sendable {
 
   func leaf(of parameter: Parameter) -> Variable? { leaves[ObjectIdentifier(parameter)] }
 
+  /// Those of the parameters by which the present pass is differentiated.
+  package static func leaves(among parameters: [Parameter]) -> [Parameter] {
+    guard let current else { return [] }
+    return parameters.filter { current.leaf(of: $0) != nil }
+  }
+
   func contains(_ tensor: Tensor) -> Bool { tensor.variable?.tape == ObjectIdentifier(self) }
 
   private func makeVariable() -> Variable {

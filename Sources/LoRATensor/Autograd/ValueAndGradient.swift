@@ -4,6 +4,7 @@ import CLoRAKernels
 
 /// The value of a scalar function and its gradients with respect to parameters.
 ///
+/// This is training: dropout acts in `function`, unless `PassContext.evaluating` says otherwise.
 /// - Parameters:
 ///   - parameters: what to differentiate by; each is read inside `function` through
 ///     `Parameter.tensor`.
@@ -29,7 +30,9 @@ package func valueAndGradient(
     sums.count == parameters.count,
     "valueAndGradient: \(sums.count) sums for \(parameters.count) parameters")
   let tape = Tape(parameters: parameters, watch: watch)
-  let value = try Tape.$current.withValue(tape) { try function() }
+  let value = try Tape.$current.withValue(tape) {
+    try PassContext.with({ $0.isTraining = $0.isTraining ?? true }, function)
+  }
   precondition(
     value.count == 1 && value.dtype == .float32,
     "valueAndGradient: the function returned the shape \(value.shape), not one number")

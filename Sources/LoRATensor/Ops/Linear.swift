@@ -91,7 +91,7 @@ package func linear(
     residual == nil || layers.count == 1, "linear: a residual belongs to one layer, not to several")
   let recorded = input.tensors + layers.flatMap(\.tensors) + (residual.map { [$0] } ?? [])
   let keeps = Tape.records(recorded)
-  let readsStored = !keeps && StoredWeights.areRead && StoredWeights.canBeRead(layers)
+  let readsStored = !keeps && PassContext.readsStoredWeights(of: layers)
   if layers.contains(where: \.needsOwnPass) {
     if layers.contains(where: { $0.pairs.contains { $0.rows != nil || $0.bias != nil } }) {
       return mixedLinear(input, layers, residual: residual)

@@ -43,7 +43,7 @@ func mixedLinear(
   }
   for rows in choices {
     let own = layers.map { $0.restricted(to: rows, of: count) }
-    if StoredWeights.areRead {
+    if PassContext.current.readsStoredWeights {
       // There a row never depends on the others.
       let x = input.recorded()
       for range in rows {
@@ -60,7 +60,9 @@ func mixedLinear(
 
 extension LowRankOperand {
   /// Where weights are read as they are stored, a layer has one bias.
-  var needsOwnPass: Bool { magnitude != nil || (bias != nil && StoredWeights.areRead) }
+  var needsOwnPass: Bool {
+    magnitude != nil || (bias != nil && PassContext.current.readsStoredWeights)
+  }
 }
 
 extension LinearOperand {

@@ -7,17 +7,12 @@
 
 import CLoRAKernels
 
-/// Whether linear layers read stored weights row by row or convert them for oneDNN's products.
-///
-/// Both give the same to rounding. The first is for passes of one token per sequence; which it is
-/// follows from the kind of pass and never from the number of rows, so that what is beside a
-/// sequence changes nothing in it.
-package enum StoredWeights {
-  @TaskLocal package static var areRead = false
-
-  /// Dropout's masks exist for whole passes only.
-  package static func canBeRead(_ layers: [LinearOperand]) -> Bool {
-    layers.allSatisfy { layer in layer.pairs.allSatisfy { $0.dropout == nil } }
+extension PassContext {
+  /// Whether these layers' weights are read as they are stored: dropout's masks exist for whole
+  /// passes only.
+  package static func readsStoredWeights(of layers: [LinearOperand]) -> Bool {
+    current.readsStoredWeights
+      && layers.allSatisfy { layer in layer.pairs.allSatisfy { $0.dropout == nil } }
   }
 }
 

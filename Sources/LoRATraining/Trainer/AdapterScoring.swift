@@ -18,17 +18,22 @@ public func logProbabilities(
 ) throws -> [[Float]] {
   if let adapters { try model.checkChoice(of: adapters, sequences: sequences.count) }
   let packing = Packing(lengths: sequences.map(\.count))
-  let choice = adapters.map { AdapterRows(adapters: $0, starts: packing.starts) }
   let scored = sequences.indices.map { index in
     Int(packing.starts[index])..<max(Int(packing.starts[index + 1]) - 1, Int(packing.starts[index]))
   }
   let targets = sequences.flatMap { $0.dropFirst() }
   guard !targets.isEmpty else { return sequences.map { _ in [] } }
   let rows = scored.flatMap { Array($0) }
-  let all = AdapterRows.$current.withValue(choice ?? AdapterRows.current) {
-    let hidden = model.hiddenStates(sequences.flatMap { $0 }, packing: packing, rows: rows)
-    return AdapterRows.picking(rows) {
-      headLoss(model, hidden, targets: targets, scale: 1).logProbabilities
+  let all = PassContext.inference {
+    PassContext.with({ context in
+      if let adapters {
+        context.adapters = AdapterRows(adapters: adapters, starts: packing.starts)
+      }
+    }) {
+      let hidden = model.hiddenStates(sequences.flatMap { $0 }, packing: packing, rows: rows)
+      return PassContext.picking(rows) {
+        headLoss(model, hidden, targets: targets, scale: 1).logProbabilities
+      }
     }
   }
   var start = 0

@@ -24,7 +24,7 @@ public struct Evaluation: Sendable, Hashable {
   /// Adds examples that the model has not been asked about.
   fileprivate mutating func add(_ model: Llama, _ examples: [Example], tokenBudget: Int) {
     for pass in passes(examples, tokenBudget: tokenBudget) where !pass.targets.isEmpty {
-      let result = languageModelLoss(model, pass, normalizer: 1)
+      let result = PassContext.inference { languageModelLoss(model, pass, normalizer: 1) }
       sum -= result.logProbabilities.reduce(into: 0.0) { $0 += Double($1) }
       supervisedTokens += result.logProbabilities.count
     }
@@ -100,7 +100,9 @@ public func evaluate(
 /// log p of every token of a sequence given those before it; the first has none.
 public func logProbabilities(_ model: Llama, tokens: [Int32]) -> [Float] {
   guard tokens.count > 1 else { return [] }
-  let hidden = model.hiddenStates(
-    tokens, packing: Packing(lengths: [tokens.count]), rows: Array(0..<tokens.count - 1))
-  return headLoss(model, hidden, targets: Array(tokens.dropFirst()), scale: 1).logProbabilities
+  return PassContext.inference {
+    let hidden = model.hiddenStates(
+      tokens, packing: Packing(lengths: [tokens.count]), rows: Array(0..<tokens.count - 1))
+    return headLoss(model, hidden, targets: Array(tokens.dropFirst()), scale: 1).logProbabilities
+  }
 }

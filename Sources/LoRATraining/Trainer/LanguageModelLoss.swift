@@ -16,7 +16,7 @@ package func languageModelLoss(_ model: Llama, _ pass: Pass, normalizer: Int) ->
   var hidden = model.hiddenStates(
     pass.tokens, packing: pass.packing, rows: pass.rows + surplus)
   if !surplus.isEmpty { hidden = gatherRows(hidden, Array(0..<count)) }
-  return DropoutContext.picking(pass.rows) {
+  return PassContext.picking(pass.rows) {
     headLoss(model, hidden, targets: pass.targets, scale: 1 / Float(max(normalizer, 1)))
   }
 }
@@ -25,14 +25,10 @@ package func languageModelLoss(_ model: Llama, _ pass: Pass, normalizer: Int) ->
 func headLoss(_ model: Llama, _ hidden: Tensor, targets: [Int32], scale: Float) -> HeadLoss {
   let head = model.head.operand
   guard head.pairs.isEmpty, head.bias == nil, !Tape.records([head.weight]) else {
-    let trained = model.trainableParameters.map(\.parameter)
-    return blockwiseLoss(hidden, parameters: trained) { part, range in
+    return blockwiseLoss(hidden, parameters: model.recordedParameters) { part, range in
       // Each row keeps its dropout and the adapter that was chosen for it.
-      let rows = Array(range)
-      return DropoutContext.picking(rows) {
-        AdapterRows.picking(rows) {
-          logitCrossEntropy(model.logits(part), targets: Array(targets[range]), scale: scale)
-        }
+      PassContext.picking(Array(range)) {
+        logitCrossEntropy(model.logits(part), targets: Array(targets[range]), scale: scale)
       }
     }
   }

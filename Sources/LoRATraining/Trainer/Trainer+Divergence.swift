@@ -54,16 +54,13 @@ extension Trainer {
     let recomputation = model.recomputation
     model.recomputation = .nothing
     defer { model.recomputation = recomputation }
-    model.setTraining(true)
     for pass in passes([example], tokenBudget: options.tokenBudget) {
-      let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
-      DropoutContext.$current.withValue(context) {
+      inContext(of: pass, step: step) {
         watch.run(named.map(\.parameter)) {
-          _ = languageModelLoss(model, pass, normalizer: example.supervisedCount)
+          _ = objective.loss(model, pass, example.supervisedCount)
         }
       }
     }
-    model.setTraining(false)
     if let fault = watch.fault { return fault }
     let backward = NumericsWatch(modules)
     _ = lossAndGradients([example], step: step, watch: backward)

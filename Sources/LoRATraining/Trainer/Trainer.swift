@@ -1,19 +1,27 @@
 // The training loop: batches, passes, one optimizer step each.
 
 import Foundation
+import LoRAAdapters
 public import LoRAModels
 import LoRANN
 package import LoRATensor
 
-/// Trains what is trainable in a model on examples.
+/// Trains one adapter of a model on examples.
+///
+/// A pass sees this adapter alone: which others are loaded, active, frozen or merged, also while a
+/// run is under way, changes no byte of the result.
 ///
 /// A step takes `batchSize` examples, packs them into passes of at most `tokenBudget` tokens, and
 /// adds up the gradients of Σ -log p(token) / (supervised tokens of the step): cutting a step into
 /// other passes changes nothing but the order of the additions.
 public final class Trainer {
   let model: Llama
+  /// The adapter that is trained.
+  public let adapter: String
   private let examples: [Example]
   let options: TrainingOptions
+  let objective: Objective
+  private let exchange: (any GradientExchange)?
   let parameters: [(path: String, parameter: Parameter)]
   let optimizer: AdamW
 
@@ -22,16 +30,31 @@ public final class Trainer {
 
   /// A run over examples; nothing is computed yet.
   ///
-  /// - Throws: `TrainingError` when an option cannot be, nothing is trainable or no example is given.
-  public init(_ model: Llama, examples: [Example], options: TrainingOptions) throws {
+  /// - Parameter adapter: the adapter to train; unset, the one that is trainable.
+  /// - Throws: `TrainingError` when an option cannot be, the adapter is not there or not clear, or no
+  ///   example is given.
+  public convenience init(
+    _ model: Llama, adapter: String? = nil, examples: [Example], options: TrainingOptions
+  ) throws {
+    try self.init(
+      model, adapter: adapter, examples: examples, options: options, objective: .languageModel)
+  }
+
+  package init(
+    _ model: Llama, adapter: String? = nil, examples: [Example], options: TrainingOptions,
+    objective: Objective, exchange: (any GradientExchange)? = nil
+  ) throws {
     try options.validate()
     self.model = model
+    self.adapter = try adapter ?? trainableAdapter(of: model)
     self.examples = examples
     self.options = options
-    parameters = model.trainableParameters
+    self.objective = objective
+    self.exchange = exchange
+    parameters = model.namedParameters(ofAdapter: self.adapter)
     guard !parameters.isEmpty else {
       throw TrainingError(
-        message: "nothing in the model is trainable", hint: "add an adapter before training")
+        message: "the model has no adapter \"\(self.adapter)\"", hint: "add it before training")
     }
     guard !examples.isEmpty else {
       throw TrainingError(message: "there are no examples", hint: "check the data file")
@@ -42,8 +65,6 @@ public final class Trainer {
       variations: options.loraPlusRatio.map { ratio in
         loraPlusVariations(trained, ratio: ratio, learningRate: rate)
       } ?? [])
-    // As it is between steps: what is evaluated or generated before the first has no dropout either.
-    model.setTraining(false)
   }
 
   /// Whether every trained value is a number.
@@ -95,9 +116,11 @@ public final class Trainer {
   package func run(
     step: Int, indices: [Int], learningRate: Double, epoch: Double
   ) throws -> StepReport {
+    try checkAdapterIsThere()
     let start = ContinuousClock.now
     let batch = indices.map { examples[$0] }
-    let (loss, gradients) = lossAndGradients(batch, step: step)
+    var (loss, gradients) = lossAndGradients(batch, step: step)
+    if let exchange { (gradients, loss) = try exchange.sum(gradients, loss: loss) }
     let norm = globalNorm(gradients)
     guard loss.isFinite, norm.isFinite else {
       throw divergence(step: step, batch: batch, loss: loss, norm: norm)
@@ -115,28 +138,19 @@ public final class Trainer {
       peakResidentMegabytes: LoRATraining.peakResidentMegabytes())
   }
 
-  /// The loss of a batch and the gradient of each trainable parameter.
+  /// The loss of a batch and the gradient of each of the adapter's parameters.
   ///
   /// - Parameter watch: is shown every value on the way.
   package func lossAndGradients(
     _ batch: [Example], step: Int, watch: NumericsWatch? = nil
   ) -> (loss: Double, gradients: [Tensor]) {
-    // Between steps the model is in evaluation mode: whoever looks at it there sees no dropout.
-    model.setTraining(true)
-    defer { model.setTraining(false) }
-    let normalizer = batch.reduce(0) { $0 + $1.supervisedCount }
-    let leaves = parameters.map(\.parameter)
-    var sums = [Tensor?](repeating: nil, count: leaves.count)
-    var loss = 0.0
-    for pass in passes(batch, tokenBudget: options.tokenBudget) {
-      let context = DropoutContext(seed: options.seed, step: step, rowKeys: pass.rowKeys)
-      DropoutContext.$current.withValue(context) {
-        let value = valueAndGradient(of: leaves, addingTo: &sums, watch: watch) {
-          languageModelLoss(model, pass, normalizer: normalizer).loss
-        }
-        loss += Double(value.item)
-      }
-    }
-    return (loss, zip(sums, leaves).map { $0 ?? .zeros($1.value.shape) })
+    var progress = begin(batch, step: step)
+    while !progress.isDone { progress.runNextPass(watch: watch) }
+    return progress.result()
+  }
+
+  /// A step over a batch, to be run pass by pass; nothing is computed yet.
+  package func begin(_ batch: [Example], step: Int) -> StepInProgress {
+    StepInProgress(self, batch: batch, step: step)
   }
 }

@@ -1,15 +1,35 @@
-// Which adapters act on which rows of a batch, where that is not the same for all rows.
+// Which adapters act on which rows of a pass.
 
-/// A choice of adapters for the time of one pass, in place of the active ones.
+/// The rows of a pass that an adapter acts on.
+package enum RowChoice: Equatable, Sendable {
+  case none
+  case all
+  /// Ascending, none empty.
+  case some([Range<Int>])
+
+  /// The rows; nil: all.
+  package var ranges: [Range<Int>]? {
+    switch self {
+    case .none: []
+    case .all: nil
+    case .some(let ranges): ranges
+    }
+  }
+}
+
+/// A choice of adapters for one pass, in place of those that are active in the network.
 package struct AdapterRows: Sendable {
-  @TaskLocal package static var current: AdapterRows?
-
   private let ranges: [String: [Range<Int>]]
   /// Whether the rows of the batch differ; if not, the adapters act on all of them.
   private let isMixed: Bool
 
   /// No adapter at all.
   package static let base = AdapterRows(ranges: [:], isMixed: false)
+
+  /// One adapter on all rows.
+  package static func only(_ adapter: String) -> AdapterRows {
+    AdapterRows(ranges: [adapter: []], isMixed: false)
+  }
 
   private init(ranges: [String: [Range<Int>]], isMixed: Bool) {
     self.ranges = ranges
@@ -33,12 +53,10 @@ package struct AdapterRows: Sendable {
     self.init(ranges: ranges, isMixed: Set(adapters).count > 1)
   }
 
-  /// Runs what works on some rows of the pass only, given in order; each keeps its adapter.
-  package static func picking<Result>(
-    _ rows: [Int], _ body: () throws -> Result
-  ) rethrows -> Result {
-    guard let current, current.isMixed else { return try body() }
-    let ranges = current.ranges.mapValues { ranges in
+  /// The choice for some of the rows, given in order.
+  func picking(_ rows: [Int]) -> AdapterRows {
+    guard isMixed else { return self }
+    let picked = ranges.mapValues { ranges in
       var places: [Range<Int>] = []
       for (place, row) in rows.enumerated() where ranges.contains(where: { $0.contains(row) }) {
         if let last = places.last, last.upperBound == place {
@@ -48,20 +66,21 @@ package struct AdapterRows: Sendable {
         }
       }
       return places
-    }.filter { !$0.value.isEmpty }
-    return try $current.withValue(
-      AdapterRows(ranges: ranges, isMixed: true), operation: body)
+    }
+    return AdapterRows(ranges: picked.filter { !$0.value.isEmpty }, isMixed: true)
   }
 
-  /// The rows that an adapter acts on: all (nil inside), some, or none (nil).
-  package func rows(of adapter: String) -> [Range<Int>]?? {
-    guard let rows = ranges[adapter] else { return nil }
-    return .some(isMixed ? rows : nil)
+  /// The rows that an adapter acts on.
+  package func rows(of adapter: String) -> RowChoice {
+    guard let rows = ranges[adapter] else { return .none }
+    return isMixed ? .some(rows) : .all
   }
+}
 
-  /// The rows that an adapter acts on: as chosen for the present pass, else all if it is active.
-  static func rows(of adapter: String, isActive: Bool) -> [Range<Int>]?? {
-    if let current { return current.rows(of: adapter) }
-    return isActive ? .some(nil) : nil
+extension PassContext {
+  /// The rows of the present pass that an adapter acts on, which is active in the network or not.
+  package static func rows(of adapter: String, isActive: Bool) -> RowChoice {
+    if let adapters = current.adapters { return adapters.rows(of: adapter) }
+    return isActive ? .all : .none
   }
 }
