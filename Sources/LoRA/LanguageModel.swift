@@ -1,6 +1,7 @@
 // A language model as a user meets it: the network, its tokenizer and template, its adapters.
 
 public import Foundation
+public import LoRAJSON
 
 /// A language model from a file, with the tokenizer and the chat template that belong to it.
 public final class LanguageModel {
@@ -25,12 +26,18 @@ public final class LanguageModel {
   }
 
   /// Loads the GGUF file or folder at a path.
+  ///
+  /// - Parameter templateVariables: what the chat template gets beside the messages, like
+  ///   enable_thinking.
+  /// - Throws: `ModelFileError`; `DataError` naming a variable that the template does not read.
   public convenience init(
-    path: String, precision: Precision = .auto, asStored: Bool = false
+    path: String, precision: Precision = .auto, asStored: Bool = false,
+    templateVariables: JSONObject = [:]
   ) throws {
     let source = try ModelSource(path: path)
     try self.init(
-      source: source, encoder: source.encoder(), precision: precision, asStored: asStored)
+      source: source, encoder: source.encoder().with(templateVariables: templateVariables),
+      precision: precision, asStored: asStored)
   }
 
   package init(

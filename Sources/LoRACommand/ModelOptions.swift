@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import LoRA
+import LoRAJSON
 import LoRATensor
 
 /// Which model runs, and how.
@@ -16,9 +17,13 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Threads (default: the processors this process may use).")
   var threads: Int?
 
+  @OptionGroup var template: TemplateFlags
+
   func load(asStored: Bool = false) throws -> LanguageModel {
     try ModelOptions.setThreads(threads)
-    return try LanguageModel(path: model, precision: precision, asStored: asStored)
+    return try LanguageModel(
+      path: model, precision: precision, asStored: asStored,
+      templateVariables: template.variables ?? [:])
   }
 
   static func setThreads(_ count: Int?) throws {
@@ -40,6 +45,27 @@ struct AdapterOption: ParsableArguments {
     guard let adapter else { return }
     let loaded = try model.loadAdapter("adapter", from: URL(fileURLWithPath: adapter))
     for warning in loaded.summary.warnings { Console.warn("\(adapter): \(warning)") }
+    warnOfOtherRendering(adapter, model.encoder.templateVariables)
+  }
+}
+
+extension AdapterOption {
+  /// Says where the run that made the adapter rendered its rows with other variables.
+  private func warnOfOtherRendering(_ adapter: String, _ variables: JSONObject) {
+    // `best/` lies in the run's folder.
+    let paths = ["", "/.."].map { adapter + $0 + "/config.resolved.yaml" }
+    guard let path = paths.first(where: FileManager.default.fileExists),
+      let text = try? String(contentsOfFile: path, encoding: .utf8)
+    else { return }
+    var run = RunConfiguration()
+    guard (try? run.apply(yaml: text, file: path)) != nil, run.templateVariables != variables
+    else { return }
+    func shown(_ variables: JSONObject) -> String {
+      variables.isEmpty ? "none" : JSONValue.object(variables).serialized(.python)
+    }
+    Console.warn(
+      "\(adapter): was trained with the template variables \(shown(run.templateVariables)), and now "
+        + "has \(shown(variables)): rows and prompts look different to it; see --set")
   }
 }
 

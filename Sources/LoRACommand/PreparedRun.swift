@@ -32,7 +32,7 @@ struct PreparedRun {
     try ModelOptions.setThreads(configuration.threads)
     let source = try ModelSource(path: configuration.model)
     hash = FileHash(try source.weightFiles())
-    encoder = try source.encoder()
+    encoder = try source.encoder().with(templateVariables: configuration.templateVariables)
     let context = try source.configuration().contextLength
     let encoder = encoder
     let (longest, truncation) = (configuration.maxLength ?? context, configuration.truncation)

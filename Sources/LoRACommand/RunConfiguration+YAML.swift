@@ -108,6 +108,7 @@ extension RunConfiguration {
       .string("output", \.output, decides: false),
       .optionalString("eval_data", \.evalData, decides: false),
       .optional("eval_split", \.evalSplit, "a number") { $0.float },
+      .templateVariables,
       .value("rank", \.rank, "a whole number") { $0.int },
       .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },

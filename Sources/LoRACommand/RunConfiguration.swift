@@ -3,6 +3,7 @@
 import ArgumentParser
 import LoRA
 import LoRAAdapters
+import LoRAJSON
 import LoRAModels
 import LoRANN
 import LoRATensor
@@ -23,6 +24,8 @@ struct RunConfiguration {
   var output = ""
   var evalData: String?
   var evalSplit: Double?
+  /// What the chat template gets beside the messages.
+  var templateVariables = JSONObject()
   var rank = 16
   /// Not bound to the rank: with it fixed, a good learning rate stays good when the rank changes.
   var alpha = 32.0

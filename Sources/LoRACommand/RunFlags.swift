@@ -25,6 +25,7 @@ struct RunFlags: ParsableArguments {
   var alpha: Double?
   @Option(help: "The share of A's input that is dropped in training (default: 0).")
   var dropout: Double?
+  @OptionGroup var template: TemplateFlags
   @OptionGroup var modules: ModuleFlags
   @OptionGroup var variants: VariantFlags
   @Option(help: "Go on from the adapter in this folder, with its rank, alpha and layers.")
@@ -116,6 +117,7 @@ struct RunFlags: ParsableArguments {
     apply(to: &run)
     do { try modules.apply(to: &run.modules) } catch { problems.append(error) }
     variants.apply(to: &run.variants)
+    if let variables = template.variables { run.templateVariables = variables }
     // Where all of it is missing it was to come from the file, whose keys are not understood.
     if fileError == nil || run.namesAnyFile { problems += run.missing }
     problems += run.problems

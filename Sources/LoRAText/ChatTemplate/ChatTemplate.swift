@@ -28,6 +28,15 @@ public struct ChatTemplate: Sendable {
     }
   }
 
+  /// Whether the template reads a variable of this name.
+  public func reads(_ variable: String) -> Bool { program.readNames.contains(variable) }
+
+  /// The names of everything that the template reads, sorted.
+  public var readVariables: [String] { program.readNames.sorted() }
+
+  /// What has a parameter of its own when a conversation is rendered.
+  package static let reservedVariables = ["messages", "tools", "add_generation_prompt"]
+
   /// Renders a conversation.
   ///
   /// - Parameters:
@@ -47,7 +56,7 @@ public struct ChatTemplate: Sendable {
       if let bosToken { values["bos_token"] = .string(bosToken) }
       if let eosToken { values["eos_token"] = .string(eosToken) }
       for (name, value) in variables {
-        if ["messages", "tools", "add_generation_prompt"].contains(name) {
+        if Self.reservedVariables.contains(name) {
           throw TemplateFault(
             "the variable '\(name)' is given twice", hint: "It has a parameter of its own.")
         }

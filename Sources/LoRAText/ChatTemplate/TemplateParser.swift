@@ -25,7 +25,9 @@ struct TemplateParser {
   mutating func parse() throws -> TemplateProgram {
     let statements = try parseStatements(until: [], opening: nil)
     if let fault = unknown.first { throw fault }
-    return TemplateProgram(statements: statements, names: names)
+    return TemplateProgram(
+      statements: statements, names: names,
+      readNames: Set(mentions.filter { $0.use == .load }.map(\.name)))
   }
 
   // MARK: Tokens

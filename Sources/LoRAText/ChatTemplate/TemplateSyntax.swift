@@ -134,4 +134,6 @@ struct TemplateMacroSyntax: Sendable {
 struct TemplateProgram: Sendable {
   var statements: [TemplateStatement]
   var names: [String]
+  /// The names that are read anywhere.
+  var readNames: Set<String>
 }

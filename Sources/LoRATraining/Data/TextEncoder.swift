@@ -10,6 +10,8 @@ public struct TextEncoder: Sendable {
   public let tokenizer: Tokenizer
   /// The chat template; without one, conversations are an error.
   public let chatTemplate: ChatTemplate?
+  /// What the template gets beside the messages, like enable_thinking.
+  public private(set) var templateVariables = JSONObject()
 
   /// An encoder from its parts.
   public init(tokenizer: Tokenizer, chatTemplate: ChatTemplate?) {
@@ -31,6 +33,34 @@ public struct TextEncoder: Sendable {
         file: gguf.path, message: "tokenizer.chat_template: \(error.description)",
         hint: "the template uses what is not supported: use another model file")
     }
+  }
+
+  /// The encoder with other variables for its template.
+  ///
+  /// - Throws: `DataError` naming a variable that the template does not read: it would do nothing.
+  public func with(templateVariables: JSONObject) throws -> TextEncoder {
+    for name in templateVariables.keys {
+      guard let chatTemplate else {
+        throw DataError(
+          message: "the template variable \(name.shortened): the model has no chat template",
+          hint: "leave it out, or use a model that was made for chat")
+      }
+      guard !ChatTemplate.reservedVariables.contains(name) else {
+        throw DataError(
+          message: "the template variable \(name) is made of the rows",
+          hint: "write it into the rows instead")
+      }
+      guard chatTemplate.reads(name) else {
+        let near = name.nearest(in: chatTemplate.readVariables)
+        throw DataError(
+          message: "the model's chat template reads no variable \(name.shortened)"
+            + (near.map { "; did you mean \($0)?" } ?? ""),
+          hint: "leave it out: it would change nothing")
+      }
+    }
+    var encoder = self
+    encoder.templateVariables = templateVariables
+    return encoder
   }
 
   /// The tokens of a conversation up to where the assistant's answer begins.
@@ -78,7 +108,8 @@ public struct TextEncoder: Sendable {
     do {
       return try chatTemplate.render(
         messages: messages, addGenerationPrompt: addGenerationPrompt, tools: tools,
-        bosToken: text(tokenizer.bosTokenID), eosToken: text(tokenizer.eosTokenID))
+        bosToken: text(tokenizer.bosTokenID), eosToken: text(tokenizer.eosTokenID),
+        variables: Dictionary(uniqueKeysWithValues: templateVariables.map { ($0.key, $0.value) }))
     } catch let error as ChatTemplateError {
       throw DataError(
         message: error.description, hint: "write the messages as the model's template expects them")
