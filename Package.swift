@@ -31,7 +31,7 @@ let package = Package(
     .executable(name: "lora", targets: ["LoRACommand"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
   ],
   targets: [
@@ -108,7 +108,10 @@ let package = Package(
       ]),
     tests(
       "LoRAGenerationTests",
-      ["LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAGeneration"]),
+      [
+        "LoRATensor", "LoRANN", "LoRAFormats", "LoRAModels", "LoRAAdapters", "LoRAGeneration",
+        "LoRAJSON",
+      ]),
     tests(
       "LoRATests",
       [

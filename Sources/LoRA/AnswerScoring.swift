@@ -36,10 +36,7 @@ extension LanguageModel {
     let limit = min(maxTokens ?? longest + longest / 2 + 16, room)
     // A row that fills the context leaves no room for an answer.
     guard limit > 0 else { return tasks.map { _ in "" } }
-    let generator = Generator(
-      model: network, stopTokens: tokenizer.endOfGenerationTokenIDs, batchSize: tasks.count)
-    return try generator.generate(tasks.map(\.prompt), maxTokens: limit).map {
-      tokenizer.decode($0.tokens, skipSpecialTokens: true)
-    }
+    return try generator(batchSize: tasks.count).generate(tasks.map(\.prompt), maxTokens: limit)
+      .map(\.text)
   }
 }

@@ -70,13 +70,11 @@ extension LanguageModel {
   ///   where the template refuses messages; `GenerationError`.
   public func respond(
     toEach conversations: [[(role: String, content: String)]], adapters: [String?],
-    maxTokens: Int = 256, sampling: SamplingOptions = .init()
+    options: GenerationOptions = .init()
   ) throws -> [String] {
     let prompts = try conversations.map { try encoder.prompt(messages: $0) }
-    let generator = Generator(
-      model: network, stopTokens: encoder.tokenizer.endOfGenerationTokenIDs)
-    return try generator.generate(
-      prompts, adapters: adapters, maxTokens: maxTokens, sampling: sampling
-    ).map { encoder.tokenizer.decode($0.tokens, skipSpecialTokens: true) }
+    return try generator(stop: options.stop).generate(
+      prompts, adapters: adapters, options: options
+    ).map(\.text)
   }
 }

@@ -96,14 +96,25 @@ public final class LanguageModel {
   /// - Parameter messages: (role, content), like ("user", "Hello!").
   /// - Throws: `DataError` where the template refuses the messages; `GenerationError`.
   public func respond(
-    to messages: [(role: String, content: String)], maxTokens: Int = 256,
-    sampling: SamplingOptions = .init()
+    to messages: [(role: String, content: String)], options: GenerationOptions = .init()
   ) throws -> String {
     let prompt = try encoder.prompt(messages: messages)
-    let generator = Generator(
-      model: network, stopTokens: encoder.tokenizer.endOfGenerationTokenIDs)
-    let result = try generator.generate([prompt], maxTokens: maxTokens, sampling: sampling)
-    return encoder.tokenizer.decode(result.first?.tokens ?? [], skipSpecialTokens: true)
+    return try generator(stop: options.stop).generate([prompt], options: options).first?.text ?? ""
+  }
+
+  /// A generator of the model's texts, without control tokens.
+  ///
+  /// - Parameter stop: the stop strings that will be asked for: one that is the spelling of a control
+  ///   token, which no text shows, ends a text at that token.
+  package func generator(stop: [String] = [], batchSize: Int = 16) -> Generator {
+    let tokenizer = encoder.tokenizer
+    let spelled = stop.compactMap(tokenizer.tokenID).filter {
+      tokenizer.decodeBytes([$0], skipSpecialTokens: true).isEmpty
+    }
+    return Generator(
+      model: network, stopTokens: tokenizer.endOfGenerationTokenIDs.union(spelled),
+      batchSize: batchSize
+    ) { tokenizer.decodeBytes([$0], skipSpecialTokens: true) }
   }
 }
 

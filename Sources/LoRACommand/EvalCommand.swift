@@ -49,13 +49,14 @@ struct EvalCommand: ParsableCommand {
     let pattern = try regex.map(AnswerPattern.init)
     let model = try options.load()
     try adapter.load(into: model)
+    let file = try rows.file()
     if generate {
       // The first row tells whether there is anything to answer, before the work begins.
-      _ = try GenerationTask.tasks(contentsOf: rows.data, encoder: model.encoder, lines: [1])
+      _ = try GenerationTask.tasks(contentsOf: file, encoder: model.encoder, lines: [1])
     }
     var progress: ProgressLine?
     let result = try evaluate(
-      model.network, contentsOf: rows.data, encoder: model.encoder,
+      model.network, contentsOf: file, encoder: model.encoder,
       maxLength: rows.maxLength(for: model)
     ) { done, total in
       if progress == nil { progress = ProgressLine(total: total) }
@@ -90,7 +91,7 @@ struct EvalCommand: ParsableCommand {
     var progress = ProgressLine(total: total)
     defer { progress.clear() }
     var done = 0
-    return try model.scoreAnswers(of: rows.data, pattern: pattern, maxTokens: maxTokens) {
+    return try model.scoreAnswers(of: rows.file(), pattern: pattern, maxTokens: maxTokens) {
       task, answer in
       done += 1
       if !json, done <= samples {

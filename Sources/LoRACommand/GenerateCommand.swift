@@ -14,7 +14,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var options: ModelOptions
   @OptionGroup var adapter: AdapterOption
 
-  @Option(help: "What the user says; the model answers by its chat template.")
+  @Option(help: "What the user says; the model answers by its chat template; - is stdin.")
   var prompt: String?
 
   @Option(help: "What the system message says, beside --prompt.")
@@ -27,22 +27,16 @@ struct GenerateCommand: ParsableCommand {
     help: "A JSON file with a list of messages, or an object with the key messages; - is stdin.")
   var messages: String?
 
-  @Option(help: "New tokens at most.")
-  var maxTokens = 256
+  @OptionGroup var sampling: SamplingFlags
 
-  @Option(help: "0 takes the most probable token, 1 draws by the model's probabilities.")
-  var temperature: Float = 0
-
-  @Option(help: "Draw from the smallest set of tokens that has this probability in all.")
-  var topP: Float = 1
-
-  @Option(help: "The seed of the draws.")
-  var seed: UInt64 = 42
+  @Option(help: "Answers; each draws numbers of its own, whatever their number.")
+  var n = 1
 
   @Flag(
     help: """
-      Print one object: text, tokens, finish_reason, tokens_per_second (after the first token), \
-      seconds_to_first_token (from the start, loading included).
+      Print one object for each answer: text, tokens, finish_reason, tokens_per_second (of all \
+      answers, after the first token), seconds_to_first_token (from the start, loading included); \
+      with --logprobs: logprobs, top_logprobs.
       """)
   var json = false
 
@@ -53,14 +47,12 @@ struct GenerateCommand: ParsableCommand {
     guard !(raw && messages != nil), !(system != nil && (raw || prompt == nil)) else {
       throw ValidationError("--raw and --system belong to --prompt, and exclude each other")
     }
-    guard maxTokens >= 1 else {
-      throw ValidationError("--max-tokens is \(maxTokens): give 1 or more")
+    if n < 1 { throw ValidationError("--n is \(n): give 1 or more") }
+    if sampling.logprobs != nil, !json {
+      throw ValidationError("--logprobs is printed with --json: give both")
     }
-    guard temperature >= 0, temperature.isFinite else {
-      throw ValidationError("--temperature is \(temperature): give 0 or more")
-    }
-    guard topP > 0, topP <= 1 else {
-      throw ValidationError("--top-p is \(topP): give more than 0, at most 1")
+    if raw, options.template.variables != nil {
+      throw ValidationError("--set is for the chat template, which --raw leaves out")
     }
   }
 
@@ -68,42 +60,77 @@ struct GenerateCommand: ParsableCommand {
     let start = ContinuousClock.now
     // Read before the model is loaded: a mistake in them shows at once.
     let conversation = try messages.map(MessagesFile.read)
+    let prompt = try prompt.map { $0 == "-" ? try Self.standardInput() : $0 }
+    if n > 1, sampling.temperature == 0 {
+      Console.warn("--n \(n) at temperature 0: all answers are the same; give --temperature")
+    }
     let model = try options.load(asStored: true)
     try adapter.load(into: model)
-    let tokenizer = model.encoder.tokenizer
-    let generator = Generator(
-      model: model.network, stopTokens: tokenizer.endOfGenerationTokenIDs)
-    var decoder = StreamingDecoder(tokenizer, skipSpecialTokens: true)
+    let prompts = Array(
+      repeating: try tokens(model.encoder, conversation, prompt ?? ""), count: n)
+    var decoder = StreamingDecoder(model.encoder.tokenizer)
     var (first, last) = (start, start)
     var count = 0
-    let results = try generator.generate(
-      [tokens(model.encoder, conversation)], maxTokens: maxTokens,
-      sampling: SamplingOptions(temperature: temperature, topP: topP, seed: seed)
-    ) { _, token in
-      last = .now
-      if count == 0 { first = last }
-      count += 1
-      let text = decoder.append(token)
-      if !json { Console.write(text) }
-    }
-    guard let result = results.first else { return }
-    guard json else { return Console.say(decoder.finish()) }
+    let results = try model.generator(stop: sampling.stop).generate(
+      prompts, options: sampling.options,
+      onToken: { _, _ in
+        last = .now
+        if count == 0 { first = last }
+        count += 1
+      },
+      onBytes: { _, bytes in
+        if !json, n == 1 { Console.write(decoder.append(bytes)) }
+      })
     // The prompt and loading are another kind of work than a token.
-    let rate = count > 1 ? Double(count - 1) / first.duration(to: last).inSeconds : 0
+    let rate = count > n ? Double(count - n) / first.duration(to: last).inSeconds : 0
     let wait = start.duration(to: count > 0 ? first : .now).inSeconds
-    Console.say(
-      JSONValue.object([
-        "text": .string(tokenizer.decode(result.tokens, skipSpecialTokens: true)),
-        "tokens": .array(result.tokens.map { .integer(Int($0)) }),
-        "finish_reason": .string(result.finishReason.rawValue),
-        "tokens_per_second": .number((rate * 10).rounded() / 10),
-        "seconds_to_first_token": .number((wait * 1000).rounded() / 1000),
-      ]).serialized(.compact))
+    if !json, n == 1 { return Console.say(decoder.finish()) }
+    for (index, result) in results.enumerated() {
+      guard json else {
+        Console.say("answer \(index + 1) of \(n):\n\(result.text)\n")
+        continue
+      }
+      var object = self.object(of: result, model.encoder.tokenizer)
+      object["tokens_per_second"] = .number((rate * 10).rounded() / 10)
+      object["seconds_to_first_token"] = .number((wait * 1000).rounded() / 1000)
+      Console.say(JSONValue.object(object).serialized(.compact))
+    }
   }
 
-  private func tokens(_ encoder: TextEncoder, _ conversation: [JSONValue]?) throws -> [Int32] {
+  private func object(of result: Generation, _ tokenizer: Tokenizer) -> JSONObject {
+    var object: JSONObject = [
+      "text": .string(result.text),
+      "tokens": .array(result.tokens.map { .integer(Int($0)) }),
+      "finish_reason": .string(result.finishReason.rawValue),
+    ]
+    guard let count = sampling.logprobs else { return object }
+    object["logprobs"] = .array(result.logprobs.map { .number(Double($0)) })
+    guard count > 0 else { return object }
+    object["top_logprobs"] = .array(
+      result.alternatives.map { place in
+        .array(
+          place.map {
+            .object([
+              "token": .integer(Int($0.token)), "text": .string(tokenizer.decode([$0.token])),
+              "logprob": .number(Double($0.logprob)),
+            ])
+          })
+      })
+    return object
+  }
+
+  /// The prompt that a pipe brings, without the line's end that a shell writes behind it.
+  private static func standardInput() throws -> String {
+    var text = try StandardInput.text(for: "--prompt -")
+    if text.last?.isNewline == true { text.removeLast() }
+    guard !text.isEmpty else { throw ValidationError("--prompt -: standard input is empty") }
+    return text
+  }
+
+  private func tokens(
+    _ encoder: TextEncoder, _ conversation: [JSONValue]?, _ prompt: String
+  ) throws -> [Int32] {
     if let conversation { return try encoder.prompt(messages: conversation) }
-    let prompt = prompt ?? ""
     if raw { return encoder.prompt(text: prompt) }
     let system = system.map { [("system", $0)] } ?? []
     return try encoder.prompt(messages: system + [("user", prompt)])

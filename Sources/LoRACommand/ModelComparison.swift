@@ -9,7 +9,7 @@ enum ModelComparison {
   static func sample(_ data: String?, _ encoder: TextEncoder) throws -> [[Int32]] {
     guard let data else { return SampleTexts.all.map { encoder.prompt(text: $0) } }
     let rows = try Dataset(
-      contentsOf: data, encoder: encoder, maxLength: 512, truncation: .truncate)
+      contentsOf: StandardInput.path(data), encoder: encoder, maxLength: 512, truncation: .truncate)
     return rows.examples.prefix(32).map(\.tokens)
   }
 }

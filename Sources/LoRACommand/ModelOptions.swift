@@ -71,7 +71,7 @@ extension AdapterOption {
 
 /// The rows that a verb reads without training on them.
 struct RowsOptions: ParsableArguments {
-  @Option(help: "The rows, one JSON object a line.")
+  @Option(help: "The rows, one JSON object a line; - is stdin.")
   var data: String
 
   @Option(
@@ -84,13 +84,16 @@ struct RowsOptions: ParsableArguments {
     }
   }
 
+  /// The path that the rows are read from, as often as needed.
+  func file() throws -> String { try StandardInput.path(data) }
+
   func maxLength(for model: LanguageModel) -> Int {
     maxLength ?? model.network.configuration.contextLength
   }
 
   func load(for model: LanguageModel) throws -> Dataset {
     try Dataset(
-      contentsOf: data, encoder: model.encoder, maxLength: maxLength(for: model),
+      contentsOf: file(), encoder: model.encoder, maxLength: maxLength(for: model),
       truncation: .error)
   }
 }

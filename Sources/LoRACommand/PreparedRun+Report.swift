@@ -128,11 +128,8 @@ extension PreparedRun {
   private static let answerLength = 96
 
   private func answers(_ tasks: [GenerationTask]) throws -> [String] {
-    let tokenizer = encoder.tokenizer
-    let generator = Generator(model: model.network, stopTokens: tokenizer.endOfGenerationTokenIDs)
-    return try generator.generate(tasks.map(\.prompt), maxTokens: Self.answerLength).map {
-      tokenizer.decode($0.tokens, skipSpecialTokens: true)
-        + ($0.finishReason == .length ? " …" : "")
+    return try model.generator().generate(tasks.map(\.prompt), maxTokens: Self.answerLength).map {
+      $0.text + ($0.finishReason == .length ? " …" : "")
     }
   }
 }

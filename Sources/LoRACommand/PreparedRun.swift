@@ -35,20 +35,20 @@ struct PreparedRun {
     encoder = try source.encoder().with(templateVariables: configuration.templateVariables)
     let context = try source.configuration().contextLength
     let encoder = encoder
+    let file = try StandardInput.path(configuration.data)
     let (longest, truncation) = (configuration.maxLength ?? context, configuration.truncation)
     if let share = configuration.evalSplit {
       (data, evalData) = try Dataset.split(
-        configuration.data, encoder: encoder, maxLength: longest, truncation: truncation,
+        file, encoder: encoder, maxLength: longest, truncation: truncation,
         evaluationShare: share)
     } else {
       let rows = try Dataset(
-        contentsOf: configuration.data, encoder: encoder, maxLength: longest,
-        truncation: truncation)
+        contentsOf: file, encoder: encoder, maxLength: longest, truncation: truncation)
       data = rows
       evalData = try configuration.evalData.map {
         try EvaluationRows(
-          contentsOf: $0, encoder: encoder, maxLength: longest, truncation: truncation,
-          training: rows)
+          contentsOf: StandardInput.path($0), encoder: encoder, maxLength: longest,
+          truncation: truncation, training: rows)
       }
     }
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
@@ -88,7 +88,8 @@ struct PreparedRun {
   /// What decides the result, with hashes.
   func facts() throws -> RunFacts {
     try RunFacts(
-      base: hash, data: configuration.data, evalData: configuration.evalData,
+      base: hash, data: data.file,
+      evalData: configuration.evalData == nil ? nil : evalData?.file,
       template: encoder.chatTemplate?.source,
       precision: model.network.computeType.name)
   }

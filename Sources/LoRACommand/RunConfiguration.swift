@@ -124,6 +124,9 @@ struct RunConfiguration {
       require(value ?? 1 >= 1, "--\(name) is \(value ?? 0): give 1 or more")
     }
     require(
+      data != "-" || evalData != "-",
+      "--data and --eval-data are both -: standard input can be one of them")
+    require(
       evalData == nil || evalSplit == nil, "eval_data and eval_split exclude each other")
     if let evalSplit {
       require(

@@ -11,7 +11,7 @@ struct RunFlags: ParsableArguments {
   var config: String?
   @Option(help: "The model: a GGUF file, or a folder with safetensors and tokenizer.json.")
   var model: String?
-  @Option(help: "The rows to train on.")
+  @Option(help: "The rows to train on; - is stdin.")
   var data: String?
   @Option(help: "The folder for the adapter; it must not hold files unless --overwrite is given.")
   var output: String?

@@ -9,16 +9,25 @@ import LoRATensor
 public struct Generation: Sendable {
   /// Why it ended.
   public enum FinishReason: String, Sendable {
-    /// The model ended its turn.
+    /// The model ended its turn, or a stop string came.
     case stop
     /// The limit of tokens was reached.
     case length
   }
 
-  /// The new tokens, without the one that ended the turn.
-  public let tokens: [Int32]
+  /// The new tokens, without the one that ended the turn; those of a stop string are among them.
+  public fileprivate(set) var tokens: [Int32] = []
+  /// The bytes of the text, which ends before a stop string; UTF-8 as far as the model's tokens are.
+  public fileprivate(set) var bytes: [UInt8] = []
   /// Why it ended.
-  public let finishReason: FinishReason
+  public fileprivate(set) var finishReason = FinishReason.length
+  /// The log-probability of each token, where they were asked for.
+  public fileprivate(set) var logprobs: [Float] = []
+  /// At each token's place the most probable ones, where they were asked for.
+  public fileprivate(set) var alternatives: [[TokenLogprob]] = []
+
+  /// The text; U+FFFD where its bytes are not UTF-8.
+  public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 /// A prompt that cannot be continued.
@@ -35,41 +44,63 @@ public struct GenerationError: Error, Hashable, CustomStringConvertible {
 public struct Generator {
   private let model: Llama
   private let stopTokens: Set<Int32>
+  private let bytesOfToken: (Int32) -> [UInt8]
   /// Prompts that run together; more share the weights' way through the caches, but need memory.
   private let batchSize: Int
 
   /// A generator that ends a text at any of `stopTokens`.
-  public init(model: Llama, stopTokens: Set<Int32>, batchSize: Int = 16) {
+  ///
+  /// - Parameter bytesOfToken: what a token adds to the text; needed for stop strings.
+  public init(
+    model: Llama, stopTokens: Set<Int32>, batchSize: Int = 16,
+    bytesOfToken: @escaping (Int32) -> [UInt8] = { _ in [] }
+  ) {
     self.model = model
     self.stopTokens = stopTokens
+    self.bytesOfToken = bytesOfToken
     self.batchSize = max(1, batchSize)
   }
 
-  /// Continues each prompt by at most `maxTokens` tokens.
+  /// Continues each prompt greedily by at most `maxTokens` tokens.
+  public func generate(
+    _ prompts: [[Int32]], adapters: [String?]? = nil, maxTokens: Int,
+    onToken: (Int, Int32) -> Void = { _, _ in }
+  ) throws -> [Generation] {
+    try generate(
+      prompts, adapters: adapters, options: GenerationOptions(maxTokens: maxTokens),
+      onToken: onToken)
+  }
+
+  /// Continues each prompt.
   ///
-  /// A prompt's result does not depend on the prompts beside it when greedy; when sampling, each has
-  /// random numbers of its own.
+  /// A prompt's result does not depend on the prompts beside it, nor on their number; each has random
+  /// numbers of its own, by its place.
   /// - Parameters:
   ///   - adapters: the adapter of each prompt, nil for the model alone; unset, the active ones.
   ///   - onToken: called with (prompt's index, token) as tokens come.
+  ///   - onBytes: called with (prompt's index, bytes) as it becomes certain that they are of the text.
   ///   - onFinish: called with the number of prompts that are done.
-  /// - Throws: `GenerationError` for an empty prompt or one longer than the model's context;
+  /// - Throws: `GenerationError` for an option out of range, an empty prompt or one longer than the model's context;
   ///   `AdapterError` for an adapter that the model does not have.
   public func generate(
-    _ prompts: [[Int32]], adapters: [String?]? = nil, maxTokens: Int,
-    sampling: SamplingOptions = .init(), onToken: (Int, Int32) -> Void = { _, _ in },
+    _ prompts: [[Int32]], adapters: [String?]? = nil, options: GenerationOptions,
+    onToken: (Int, Int32) -> Void = { _, _ in }, onBytes: (Int, [UInt8]) -> Void = { _, _ in },
     onFinish: (Int) -> Void = { _ in }
   ) throws -> [Generation] {
+    if let problem = options.problems.first {
+      throw GenerationError(
+        message: "\(problem.setting) is \(problem.value)", hint: problem.hint)
+    }
     if let adapters { try model.checkChoice(of: adapters, sequences: prompts.count) }
     for (index, prompt) in prompts.enumerated() {
-      try validate(prompt, index: index, maxTokens: maxTokens)
+      try validate(prompt, index: index, maxTokens: options.maxTokens)
     }
     var results: [Generation] = []
     for start in stride(from: 0, to: prompts.count, by: batchSize) {
       let range = start..<min(start + batchSize, prompts.count)
       results += run(
         Array(prompts[range]), adapters: adapters.map { Array($0[range]) }, first: start,
-        maxTokens: maxTokens, sampling: sampling, onToken: onToken)
+        options: options, onToken: onToken, onBytes: onBytes)
       onFinish(range.upperBound)
     }
     return results
@@ -91,23 +122,20 @@ public struct Generator {
   }
 
   private func run(
-    _ prompts: [[Int32]], adapters: [String?]?, first: Int, maxTokens: Int,
-    sampling: SamplingOptions,
-    onToken: (Int, Int32) -> Void
+    _ prompts: [[Int32]], adapters: [String?]?, first: Int, options: GenerationOptions,
+    onToken: (Int, Int32) -> Void, onBytes: (Int, [UInt8]) -> Void
   ) -> [Generation] {
     let configuration = model.configuration
     let cache = KVCache(
-      layers: configuration.layerCount, capacities: prompts.map { $0.count + maxTokens },
+      layers: configuration.layerCount, capacities: prompts.map { $0.count + options.maxTokens },
       keyWidth: configuration.keyValueHeadCount * configuration.headDimension,
       dtype: model.computeType)
-    var samplers = prompts.indices.map { index in
-      var options = sampling
-      options.seed &+= UInt64(first + index) &* 0x9E37_79B9_7F4A_7C15
-      return Sampler(options)
+    var answers = prompts.enumerated().map { index, prompt in
+      Answer(
+        sampler: Sampler(options.sampling.ofAnswer(first + index), prompt: prompt),
+        stops: StopMatcher(options.stop))
     }
-    var outputs = prompts.map { _ in [Int32]() }
-    var reasons = prompts.map { _ in Generation.FinishReason.length }
-    var running = maxTokens > 0 ? Array(prompts.indices) : []
+    var running = Array(prompts.indices)
     var next = prompts
     while !running.isEmpty {
       cache.rows = running
@@ -129,18 +157,57 @@ public struct Generator {
       }
       var still: [Int] = []
       for (row, index) in running.enumerated() {
-        let token = samplers[index].token(logits.rows(row..<row + 1).elements)
+        let logits = logits.rows(row..<row + 1).elements
+        let token = answers[index].sampler.token(logits)
         if stopTokens.contains(token) {
-          reasons[index] = .stop
-          continue
+          answers[index].generation.finishReason = .stop
+        } else {
+          let bytes = answers[index].add(token, bytesOfToken(token), logits, options.logprobs)
+          onToken(first + index, token)
+          onBytes(first + index, bytes)
+          next[index] = [token]
         }
-        outputs[index].append(token)
-        onToken(first + index, token)
-        next[index] = [token]
-        if outputs[index].count < maxTokens { still.append(index) }
+        if answers[index].isOver(options.maxTokens) {
+          onBytes(first + index, answers[index].finish())
+        } else {
+          still.append(index)
+        }
       }
       running = still
     }
-    return zip(outputs, reasons).map { Generation(tokens: $0, finishReason: $1) }
+    return answers.map(\.generation)
+  }
+}
+
+/// One text on its way.
+private struct Answer {
+  var sampler: Sampler
+  var stops: StopMatcher
+  var generation = Generation()
+
+  /// Takes a token; gives back the bytes that are now certain.
+  mutating func add(
+    _ token: Int32, _ bytes: [UInt8], _ logits: [Float], _ alternatives: Int?
+  ) -> [UInt8] {
+    generation.tokens.append(token)
+    if let alternatives {
+      let (logprob, best) = logits.logprobs(of: token, alternatives: alternatives)
+      generation.logprobs.append(logprob)
+      generation.alternatives.append(best)
+    }
+    let certain = stops.append(bytes)
+    generation.bytes += certain
+    if stops.isStopped { generation.finishReason = .stop }
+    return certain
+  }
+
+  func isOver(_ maxTokens: Int) -> Bool {
+    generation.finishReason == .stop || generation.tokens.count >= maxTokens
+  }
+
+  mutating func finish() -> [UInt8] {
+    let rest = stops.finish()
+    generation.bytes += rest
+    return rest
   }
 }

@@ -223,11 +223,11 @@ import Testing
       }
       let adapters: [String?] = ["wide", "dora-some", nil]
       let answers = try model.respond(
-        toEach: conversations, adapters: adapters, maxTokens: 12, sampling: .init(temperature: 0))
+        toEach: conversations, adapters: adapters, options: .init(maxTokens: 12))
       for (index, adapter) in adapters.enumerated() {
         try model.activateAdapters(adapter.map { [$0] } ?? [])
         let alone = try model.respond(
-          to: conversations[index], maxTokens: 12, sampling: .init(temperature: 0))
+          to: conversations[index], options: .init(maxTokens: 12))
         #expect(answers[index] == alone, "\(adapter ?? "none")")
       }
       #expect(answers[0] != answers[2])

@@ -17,7 +17,12 @@ public struct StreamingDecoder: Sendable {
 
   /// The text that is certain now that this token has come; may be empty.
   public mutating func append(_ id: Int32) -> String {
-    pending += tokenizer.decodeBytes([id], skipSpecialTokens: skipsSpecialTokens)
+    append(tokenizer.decodeBytes([id], skipSpecialTokens: skipsSpecialTokens))
+  }
+
+  /// The text that is certain now that these bytes have come; may be empty.
+  public mutating func append(_ bytes: [UInt8]) -> String {
+    pending += bytes
     let complete = pending.count - Self.incompleteSuffix(of: pending)
     let text = String(decoding: pending[..<complete], as: UTF8.self)
     pending.removeFirst(complete)
