@@ -27,16 +27,18 @@ public final class LanguageModel {
 
   /// Loads the GGUF file or folder at a path.
   ///
-  /// - Parameter templateVariables: what the chat template gets beside the messages, like
-  ///   enable_thinking.
+  /// - Parameters:
+  ///   - templateVariables: what the chat template gets beside the messages, like enable_thinking.
+  ///   - templateDate: the day that it writes where it asks for today's; nil: today.
   /// - Throws: `ModelFileError`; `DataError` naming a variable that the template does not read.
   public convenience init(
     path: String, precision: Precision = .auto, asStored: Bool = false,
-    templateVariables: JSONObject = [:]
+    templateVariables: JSONObject = [:], templateDate: TemplateDate? = nil
   ) throws {
     let source = try ModelSource(path: path)
     try self.init(
-      source: source, encoder: source.encoder().with(templateVariables: templateVariables),
+      source: source,
+      encoder: source.encoder().with(templateVariables: templateVariables).dated(templateDate),
       precision: precision, asStored: asStored)
   }
 

@@ -3,6 +3,7 @@
 public import ArgumentParser
 public import LoRAAdapters
 public import LoRATensor
+public import LoRAText
 public import LoRATraining
 
 extension Precision: ExpressibleByArgument {}
@@ -12,3 +13,4 @@ extension BiasTraining: ExpressibleByArgument {}
 extension AdapterTarget: ExpressibleByArgument {}
 extension CombinationMethod: ExpressibleByArgument {}
 extension MajoritySign: ExpressibleByArgument {}
+extension TemplateDate: ExpressibleByArgument {}

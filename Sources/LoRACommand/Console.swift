@@ -18,28 +18,22 @@ enum Console {
   }
 
   /// Writes a line to standard output.
-  static func say(_ text: String) { write(text + "\n") }
+  static func say(_ text: String) { put(text + "\n") }
 
   /// Writes to standard output; a terminal gets no control characters of data.
-  static func write(_ text: String) { write(isatty(1) != 0 ? text.visible : text, to: 1) }
+  static func put(_ text: String) { putStyled(isatty(1) != 0 ? text.visible : text) }
 
   /// Writes a line whose data is clean and whose control characters are ours: colours.
-  static func sayStyled(_ text: String) { write(text + "\n", to: 1) }
+  static func sayStyled(_ text: String) { putStyled(text + "\n") }
 
   static func warn(_ text: String) { complain("warning: \(text)\n") }
 
   /// Writes to the error stream, where no data's control characters belong: a log is looked at on a
-  /// terminal sooner or later.
-  static func error(_ text: String) { write(text.visible, to: 2) }
+  /// terminal sooner or later. Where it cannot be written there is nobody to tell.
+  static func error(_ text: String) { _ = write(text.visible, to: 2) }
 
   /// Draws the last line of the terminal anew.
-  static func redraw(_ text: String) { write("\r\u{1B}[K" + text.visible, to: 2) }
-
-  private static func write(_ text: String, to stream: Int32) {
-    // Unbuffered, so that a log that is followed while the run goes on is up to date.
-    let handle = stream == 1 ? FileHandle.standardOutput : FileHandle.standardError
-    handle.write(Data(text.utf8))
-  }
+  static func redraw(_ text: String) { _ = write("\r\u{1B}[K" + text.visible, to: 2) }
 
   /// 38,212
   static func count(_ value: Int) -> String {

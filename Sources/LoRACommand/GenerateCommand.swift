@@ -79,7 +79,7 @@ struct GenerateCommand: ParsableCommand {
         count += 1
       },
       onBytes: { _, bytes in
-        if !json, n == 1 { Console.write(decoder.append(bytes)) }
+        if !json, n == 1 { Console.put(decoder.append(bytes)) }
       })
     // The prompt and loading are another kind of work than a token.
     let rate = count > n ? Double(count - n) / first.duration(to: last).inSeconds : 0

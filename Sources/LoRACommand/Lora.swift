@@ -21,6 +21,7 @@ struct Lora: ParsableCommand {
     ])
 
   static func main() {
+    Console.prepareStreams()
     ThreadWaiting.limitSpinning()
     // A file above the limit of `ulimit -f` is then an error of writing, after which what was
     // begun is removed; the signal would end the process in the middle.
@@ -29,6 +30,7 @@ struct Lora: ParsableCommand {
       let arguments = Array(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot(arguments.joiningNegativeValues)
       try command.run()
+      Console.finishOutput()
     } catch {
       end(with: error)
     }
@@ -39,6 +41,7 @@ struct Lora: ParsableCommand {
     let code = exitCode(for: error)
     let text = fullMessage(for: error)
     if !text.isEmpty { code.isSuccess ? Console.say(text) : Console.complain(text + "\n") }
+    if code.isSuccess { Console.finishOutput() }
     Foundation.exit(code.rawValue)
   }
 }

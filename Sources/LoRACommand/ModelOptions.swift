@@ -23,7 +23,7 @@ struct ModelOptions: ParsableArguments {
     try ModelOptions.setThreads(threads)
     return try LanguageModel(
       path: model, precision: precision, asStored: asStored,
-      templateVariables: template.variables ?? [:])
+      templateVariables: template.variables ?? [:], templateDate: template.templateDate)
   }
 
   static func setThreads(_ count: Int?) throws {

@@ -85,7 +85,7 @@ extension PreparedRun {
 
   /// The report as HTML.
   func report(_ folder: RunFolder, ending: String, samples: [RunReport.Sample]) throws -> String {
-    let settings = try String(contentsOfFile: folder.file("config.resolved.yaml"), encoding: .utf8)
+    let settings = try String(contentsOfFile: folder.file(RunFolder.settingsName), encoding: .utf8)
     return RunReport(
       title: folder.path.nameOfPath, ending: ending, facts: try runFacts(folder),
       metrics: try RunTotals(folder).metrics, samples: samples,

@@ -78,8 +78,18 @@ extension PreparedRun {
 
   /// What may be wrong, of the rows, the adapter and the settings.
   var warnings: [Finding] {
-    report.warnings + summary.warnings.map { Finding("adapter", $0) }
+    report.warnings + dateFindings + summary.warnings.map { Finding("adapter", $0) }
       + verdicts.compactMap(\.finding)
+  }
+
+  private var dateFindings: [Finding] {
+    guard learnsDate, let date = configuration.templateDate else { return [] }
+    return [
+      Finding(
+        "template_date", file: data.file,
+        "the chat template writes today's date into the rows: all are learnt with \(date)",
+        hint: "a model asked on another day sees another; --template-date sets it")
+    ]
   }
 
   /// What experience says of the settings.

@@ -21,6 +21,8 @@ struct PreparedRun {
   let summary: AdapterSummary
   let trainer: Trainer
   let memory: MemoryChoice
+  /// Whether the day of the configuration is in the rows, so that it is learnt.
+  let learnsDate: Bool
   private let hash: FileHash
 
   /// Reads everything.
@@ -28,11 +30,17 @@ struct PreparedRun {
   /// - Parameter adapter: the folder of an adapter to go on with, instead of the configured one.
   /// - Throws: the first error; what is quick to read and likely to be wrong comes first.
   init(_ configuration: RunConfiguration, adapter: String? = nil) throws {
-    self.configuration = configuration
     try ModelOptions.setThreads(configuration.threads)
     let source = try ModelSource(path: configuration.model)
     hash = FileHash(try source.weightFiles())
-    encoder = try source.encoder().with(templateVariables: configuration.templateVariables)
+    var configuration = configuration
+    var undated = try source.encoder().with(templateVariables: configuration.templateVariables)
+    if undated.chatTemplate?.asksForDate == true {
+      configuration.templateDate = configuration.templateDate ?? .today
+      undated = undated.dated(configuration.templateDate)
+    }
+    self.configuration = configuration
+    encoder = undated
     let context = try source.configuration().contextLength
     let encoder = encoder
     let file = try StandardInput.path(configuration.data)
@@ -51,6 +59,7 @@ struct PreparedRun {
           truncation: truncation, training: rows)
       }
     }
+    learnsDate = try encoder.writesDate(intoRowsOf: data.file)
     report = DataReport(data, evaluation: evalData, bos: encoder.tokenizer.bosTokenID)
     // Weights stay mapped until it is decided where they will be, which is before the adapter is
     // made: some adapters begin from the weights.

@@ -3,6 +3,7 @@
 import LoRA
 import LoRAJSON
 import LoRATensor
+import LoRAText
 import LoRATraining
 import Yams
 
@@ -124,6 +125,9 @@ extension RunConfiguration {
       .value("batch_size", \.batchSize, "a whole number") { $0.int },
       .optional("max_length", \.maxLength, "a whole number") { $0.int },
       .choice("truncation", \.truncation),
+      .optional(
+        "template_date", \.templateDate, "a day like 2026-11-27", text: { "\"\($0)\"" }
+      ) { $0.scalar.flatMap { TemplateDate($0.string) } },
       .value("seed", \.seed, "a whole number") { $0.int },
       .value("shuffle", \.shuffle, "true or false") { $0.bool },
       .choice("precision", \.precision),
@@ -133,6 +137,7 @@ extension RunConfiguration {
       },
       .choice("base_weights", \.baseWeights, decides: false),
       .optional("save_steps", \.saveSteps, "a whole number", decides: false) { $0.int },
+      .value("save_minutes", \.saveMinutes, "a number", decides: false) { $0.float },
       .optional("save_total_limit", \.saveTotalLimit, "a whole number", decides: false) { $0.int },
       .optional("eval_steps", \.evalSteps, "a whole number", decides: false) { $0.int },
       .optional("early_stopping_patience", \.earlyStoppingPatience, "a whole number") { $0.int },
@@ -152,13 +157,16 @@ extension RunConfiguration {
   func resolvedYAML(recorded: [(key: String, value: String)]) -> String {
     let lines = Self.settings.map { "\($0.name): \($0.text(self))\n" }
     let facts = recorded.map { "  \($0.key): \(JSONValue.string($0.value).serialized(.compact))\n" }
-    return "# Written by lora train: `lora train --config` with this file repeats the run.\n"
+    return Self.resolvedHeader + ": `lora train --config` with this file repeats the run.\n"
       + lines.joined()
       + "# What it ran with; compared when the run is repeated.\n\(Self.recordKey):\n"
       + facts.joined()
   }
 
   private static let recordKey = "recorded"
+
+  /// How the file of a run begins.
+  static let resolvedHeader = "# Written by lora train"
 
   /// Takes the settings of a YAML file over the defaults.
   ///

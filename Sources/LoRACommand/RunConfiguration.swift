@@ -7,6 +7,7 @@ import LoRAJSON
 import LoRAModels
 import LoRANN
 import LoRATensor
+import LoRAText
 import LoRATraining
 
 /// Where the base's weights are while a run works.
@@ -43,6 +44,8 @@ struct RunConfiguration {
   var batchSize = 16
   var maxLength: Int?
   var truncation = Truncation.error
+  /// nil: the day of the first start, where the template asks for one.
+  var templateDate: TemplateDate?
   var seed = 42
   var shuffle = true
   var precision = Precision.auto
@@ -50,6 +53,7 @@ struct RunConfiguration {
   var memoryBudget: ByteSize?
   var baseWeights = BaseWeightsChoice.auto
   var saveSteps: Int?
+  var saveMinutes = 10.0
   var saveTotalLimit: Int?
   var evalSteps: Int?
   var earlyStoppingPatience: Int?
@@ -126,6 +130,9 @@ struct RunConfiguration {
     require(
       data != "-" || evalData != "-",
       "--data and --eval-data are both -: standard input can be one of them")
+    require(
+      saveMinutes >= 0 && saveMinutes.isFinite,
+      "--save-minutes is \(saveMinutes): give 0 (never) or more")
     require(
       evalData == nil || evalSplit == nil, "eval_data and eval_split exclude each other")
     if let evalSplit {

@@ -69,6 +69,11 @@ struct RunFlags: ParsableArguments {
   var baseWeights: BaseWeightsChoice?
   @Option(help: "Save the adapter every so many steps, in checkpoints/.")
   var saveSteps: Int?
+  @Option(
+    help:
+      "Save one, which gives way to the next, when none was for so many minutes; 0: never (default: 10)."
+  )
+  var saveMinutes: Double?
   @Option(help: "Keep this many checkpoints (default: all).")
   var saveTotalLimit: Int?
   @Option(help: "Evaluate every so many steps.")
@@ -174,6 +179,7 @@ struct RunFlags: ParsableArguments {
     set(\.batchSize, batchSize)
     set(\.maxLength, maxLength)
     set(\.truncation, truncation)
+    set(\.templateDate, template.templateDate)
     set(\.seed, seed)
     if noShuffle { run.shuffle = false }
     set(\.precision, precision)
@@ -181,6 +187,7 @@ struct RunFlags: ParsableArguments {
     set(\.memoryBudget, memoryBudget)
     set(\.baseWeights, baseWeights)
     set(\.saveSteps, saveSteps)
+    set(\.saveMinutes, saveMinutes)
     set(\.saveTotalLimit, saveTotalLimit)
     set(\.evalSteps, evalSteps)
     set(\.earlyStoppingPatience, earlyStoppingPatience)

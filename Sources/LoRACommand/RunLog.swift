@@ -11,9 +11,10 @@ import LoRATraining
 /// that steps which were worked twice are in neither twice.
 final class RunLog {
   static let tensorBoardFolder = "tensorboard"
+  /// One name for the whole run: TensorBoard would show two files of a run side by side.
+  static let tensorBoardName = "events.out.tfevents.0.swift-lora"
 
-  private let path: String
-  private let handle: FileHandle
+  private let file: AppendedFile
   private let board: TensorBoardFile
 
   /// - Parameters:
@@ -22,7 +23,7 @@ final class RunLog {
   init(
     _ folder: RunFolder, keepingSteps steps: Int = 0, completing missing: JSONObject = [:]
   ) throws {
-    path = folder.file("metrics.jsonl")
+    let path = folder.file("metrics.jsonl")
     let earlier = steps > 0 ? (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" : ""
     var kept = earlier.split(separator: "\n").compactMap { line -> (String, JSONObject)? in
       guard let object = (try? JSONValue(parsing: String(line)))?.objectValue,
@@ -35,39 +36,24 @@ final class RunLog {
       kept.append((JSONValue.object(last).serialized(.compact), last))
     }
     try AtomicFile.write(kept.map { $0.0 + "\n" }.joined(), to: path)
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw OutputFileError(
-        file: path, message: "cannot open the file", hint: "choose a folder that you may write to")
-    }
-    handle.seekToEndOfFile()
-    self.handle = handle
+    file = try AppendedFile(path)
 
     let objects = kept.map(\.1)
     var time =
       Date().timeIntervalSince1970
       - objects.reduce(0) { $0 + ($1["seconds"]?.numberValue ?? 0) }
     try OutputFolder.make(folder.file(Self.tensorBoardFolder))
-    // One name for the whole run: TensorBoard would show two files of a run side by side.
     board = try TensorBoardFile(
-      folder.file(Self.tensorBoardFolder + "/events.out.tfevents.0.swift-lora"), wallTime: time)
+      folder.file(Self.tensorBoardFolder + "/" + Self.tensorBoardName), wallTime: time)
     for object in objects {
       time += object["seconds"]?.numberValue ?? 0
       try show(object, at: time)
     }
   }
 
-  deinit { try? handle.close() }
-
   /// Adds a step.
   func write(_ object: JSONObject) throws {
-    do {
-      try handle.write(
-        contentsOf: Data((JSONValue.object(object).serialized(.compact) + "\n").utf8))
-    } catch {
-      throw OutputFileError(
-        file: path, message: "cannot write: \(error.localizedDescription)",
-        hint: "make room on the disk")
-    }
+    try file.append(Array((JSONValue.object(object).serialized(.compact) + "\n").utf8))
     try show(object, at: Date().timeIntervalSince1970)
   }
 

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import LoRAJSON
+import LoRAText
 import Yams
 
 /// A variable and its value, written as NAME=VALUE.
@@ -34,6 +35,12 @@ struct TemplateFlags: ParsableArguments {
       given several times.
       """, valueName: "name=value"))
   var list: [TemplateVariable] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The day that it writes for today's, like 2026-11-27 (default: today; of a run, its first).",
+      valueName: "date"))
+  var templateDate: TemplateDate?
 
   func validate() throws {
     var names: Set<ScalarKey> = []

@@ -27,6 +27,8 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
+    // What a run makes is in its folder: a log that cannot be written ends nothing.
+    Console.outputIsProgress()
     let (configuration, recorded) = try flags.configuration()
     try TrainingRun(
       configuration, overwrite: overwrite, resume: resume, recorded: recorded

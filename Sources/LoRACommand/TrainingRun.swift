@@ -17,15 +17,22 @@ final class TrainingRun {
   private let earlier: [String: String]
   var history = EvaluationHistory()
   private var course = LossCourse()
+  /// When the newest checkpoint was written, or the first step began.
+  var lastCheckpoint = ContinuousClock.now
 
   init(
     _ configuration: RunConfiguration, overwrite: Bool, resume: Bool = false,
     recorded: [String: String] = [:]
   ) throws {
-    self.configuration = configuration
+    var configuration = configuration
     isResumed = resume
     earlier = recorded
-    folder = try RunFolder(configuration.output, overwrite: overwrite || resume)
+    folder = try RunFolder(configuration.output, resume ? .resume : overwrite ? .overwrite : .new)
+    // The day of its first start, and not of this one, is what its rows were learnt with.
+    if resume, configuration.templateDate == nil {
+      configuration.templateDate = Self.recorded(in: folder).run.templateDate
+    }
+    self.configuration = configuration
   }
 
   func run() throws {
@@ -36,13 +43,14 @@ final class TrainingRun {
     // A resumed run that is made of something else is refused below.
     let differences =
       isResumed
-      ? record.environmentDifferences(from: recordedInFolder) : record.differences(from: earlier)
+      ? record.environmentDifferences(from: Self.recorded(in: folder).facts)
+      : record.differences(from: earlier)
     for warning in differences { Console.warn(warning) }
     let trainer = prepared.trainer
     if let checkpoint {
       let note = try trainer.restoreState(
         from: checkpoint + "/" + CheckpointFolder.stateName,
-        settings: configuration.decidingSettings + record.deciding)
+        settings: prepared.configuration.decidingSettings + record.deciding)
       history = EvaluationHistory(note: note)
     }
     guard !isResumed || !isOver(trainer) || !folder.isFinished else {
@@ -55,16 +63,19 @@ final class TrainingRun {
     // A process killed between a checkpoint's rename and this left one too many.
     if isResumed { folder.checkpoints.prune(keeping: configuration.saveTotalLimit) }
     try AtomicFile.write(
-      configuration.resolvedYAML(recorded: record.all), to: folder.file("config.resolved.yaml"))
+      prepared.configuration.resolvedYAML(recorded: record.all),
+      to: folder.file(RunFolder.settingsName))
     try train(prepared, record)
   }
 
-  /// What the run that is resumed recorded.
-  private var recordedInFolder: [String: String] {
-    let path = folder.file("config.resolved.yaml")
-    var settings = RunConfiguration()
-    return (try? settings.apply(yaml: String(contentsOfFile: path, encoding: .utf8), file: path))
-      ?? [:]
+  /// What the run that is resumed was made of, and what it recorded.
+  private static func recorded(
+    in folder: RunFolder
+  ) -> (run: RunConfiguration, facts: [String: String]) {
+    let path = folder.file(RunFolder.settingsName)
+    var run = RunConfiguration()
+    let facts = try? run.apply(yaml: String(contentsOfFile: path, encoding: .utf8), file: path)
+    return (run, facts ?? [:])
   }
 
   /// The newest checkpoint; nil where a run was ended before its first, which is then begun again.
@@ -76,8 +87,7 @@ final class TrainingRun {
     guard !folder.hasAdapter else {
       throw OutputFileError(
         file: folder.path, message: "the folder holds an adapter, and no checkpoint to resume from",
-        hint:
-          "the run is complete, or was made without --save-steps; --init-adapter goes on from it")
+        hint: "--init-adapter begins a new run from the adapter")
     }
     Console.tell("there is no checkpoint in \(folder.path) yet: beginning with step 1")
     return nil
@@ -88,6 +98,7 @@ final class TrainingRun {
     let missed = try missesEvaluation(prepared) ? evaluate(prepared) : [:]
     let log = try RunLog(folder, keepingSteps: trainer.completedSteps, completing: missed)
     let interruption = Interruption()
+    lastCheckpoint = .now
     let total = trainer.totalSteps
     let logSteps = configuration.logSteps ?? max(1, total / 20)
     var progress = ProgressLine(
@@ -130,8 +141,8 @@ final class TrainingRun {
         }
       }
       try log.write(figures)
-      let isInterrupted = interruption.isRequested && report.step < total
-      if report.step % (configuration.saveSteps ?? .max) == 0 || isInterrupted {
+      let isToBeKept = interruption.isRequested || isCheckpointDue
+      if isSaved(report.step) || (isToBeKept && report.step < total) {
         try saveCheckpoint(prepared, record)
       }
       return !interruption.isRequested && !isExhausted
@@ -143,10 +154,19 @@ final class TrainingRun {
       } catch let error as TrainingError {
         progress.clear()
         throw try ended(by: error, prepared, record)
+      } catch let error as OutputFileError {
+        progress.clear()
+        throw ended(by: error, prepared, record)
       }
     }
     progress.clear()
-    try save(prepared, ending: ending(interruption, trainer))
+    do {
+      try save(prepared, ending: ending(interruption, trainer))
+    } catch let error as OutputFileError {
+      throw ended(by: error, prepared, record)
+    }
+    // It was for a run that does not get here.
+    if isOver(trainer) { folder.checkpoints.removeTemporary() }
     if configuration.evalSteps != nil, history.bestStep > 0 {
       Console.tell(
         "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
@@ -169,9 +189,8 @@ final class TrainingRun {
       return "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
         + "brought nothing better"
     }
-    let name = interruption.exitCode == 130 ? "Ctrl-C" : "SIGTERM"
-    return "interrupted by \(name) after step \(steps) of \(total); the same command with --resume "
-      + "goes on"
+    return "interrupted by \(interruption.name) after step \(steps) of \(total); the same command "
+      + "with --resume goes on"
   }
 
   /// Whether so many evaluations brought nothing better that the run should end.
@@ -181,62 +200,6 @@ final class TrainingRun {
 
   private func isOver(_ trainer: Trainer) -> Bool {
     trainer.completedSteps >= trainer.totalSteps || isExhausted
-  }
-
-  private func saveCheckpoint(_ prepared: PreparedRun, _ record: RunFacts) throws {
-    let trainer = prepared.trainer
-    try folder.checkpoints.save(
-      trainer.completedSteps, keeping: configuration.saveTotalLimit
-    ) { path in
-      try prepared.model.saveAdapter(
-        PreparedRun.adapterName, to: URL(fileURLWithPath: path, isDirectory: true))
-      try trainer.saveState(
-        to: path + "/" + CheckpointFolder.stateName,
-        settings: configuration.decidingSettings + record.deciding, note: history.note)
-    }
-  }
-
-  /// Keeps what is good of a run that cannot go on: the state before the step that failed.
-  private func ended(
-    by error: TrainingError, _ prepared: PreparedRun, _ record: RunFacts
-  ) throws -> any Error {
-    let step = prepared.trainer.completedSteps
-    var kept = folder.checkpoints.steps.last
-    if step > 0, prepared.trainer.isFinite {
-      try saveCheckpoint(prepared, record)
-      kept = step
-    }
-    try AtomicFile.write(
-      try prepared.report(folder, ending: "ended by an error: " + error.message, samples: []),
-      to: folder.file("report.html"))
-    guard let kept else { return error }
-    return TrainingError(
-      message: error.message,
-      hint: error.hint + "\nthe adapter of step \(kept), all of it numbers, is in "
-        + "\(folder.checkpoints.folder(kept)): --init-adapter goes on from it")
-  }
-
-  private func save(_ prepared: PreparedRun, ending: String) throws {
-    let model = prepared.model
-    try model.saveAdapter(PreparedRun.adapterName, to: folder.url)
-    try AtomicFile.write(try prepared.card(folder), to: folder.file("README.md"))
-    let totals = try RunTotals(folder)
-    Console.tell(
-      """
-      \(totals.steps) steps in \(Console.time(totals.seconds)), \
-      \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s, peak memory \
-      \(Console.fixed(peakResidentMegabytes(), 0)) MB
-      adapter: \(folder.path)
-      """)
-    // The adapter is safe by now: answers for people to look at may take some seconds.
-    let progress = ProgressLine(total: prepared.trainer.totalSteps)
-    progress.note(prepared.trainer.completedSteps, "answering some rows for the report …")
-    let samples = Result { try prepared.samples(3) }
-    progress.clear()
-    try AtomicFile.write(
-      try prepared.report(folder, ending: ending, samples: try samples.get()),
-      to: folder.file("report.html"))
-    Console.tell("report:  \(folder.file("report.html"))")
   }
 }
 

@@ -111,21 +111,8 @@ package final class FileSink {
   }
 
   private func writeThrough(_ bytes: UnsafeRawBufferPointer) throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      // Linux writes at most 2 GiB - 4 KiB in one call and returns how many; so does this loop.
-      let piece = UnsafeRawBufferPointer(rebasing: rest)
-      #if canImport(Glibc)
-        let written = Glibc.write(descriptor, piece.baseAddress, piece.count)
-      #else
-        let written = Foundation.write(descriptor, piece.baseAddress, piece.count)
-      #endif
-      if written > 0 {
-        rest = rest.dropFirst(written)
-      } else if written == 0 || errno != EINTR {
-        throw writeError(reportedPath, "cannot write the content", written == 0 ? ENOSPC : errno)
-      }
-    }
+    let code = writeAll(bytes, to: descriptor)
+    guard code == 0 else { throw writeError(reportedPath, "cannot write the content", code) }
   }
 
   /// Forces all content to the disk and closes the file.
@@ -147,19 +134,4 @@ package final class FileSink {
     descriptor = -1
     unlink(temporaryPath)
   }
-}
-
-/// The error of a failed system call, with a hint by its cause.
-private func writeError(_ path: String, _ what: String, _ code: Int32) -> OutputFileError {
-  let hint =
-    switch code {
-    case ENOSPC, EDQUOT, EFBIG:
-      "make room on the disk, or raise the quota or file size limit; nothing was replaced"
-    case EACCES, EPERM, EROFS: "choose a folder that you may write to"
-    case ENOENT, ENOTDIR: "create the folder first"
-    case ENAMETOOLONG: "choose a shorter name"
-    default: "check the disk and the path; nothing was replaced"
-    }
-  return OutputFileError(
-    file: path, message: "\(what): \(String(cString: strerror(code)))", hint: hint)
 }

@@ -49,19 +49,4 @@ package enum OutputFolder {
         hint: "choose a place that you may write to")
     }
   }
-
-  /// Checks that files can be made in the folder, before hours of work end in an error.
-  ///
-  /// - Throws: `OutputFileError` where they cannot.
-  package static func checkWritable(_ path: String) throws {
-    let probe = path + "/.lora-\(getpid()).tmp"
-    let descriptor = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw OutputFileError(
-        file: path, message: "cannot write into the folder: \(String(cString: strerror(errno)))",
-        hint: "choose a place that you may write to")
-    }
-    close(descriptor)
-    unlink(probe)
-  }
 }

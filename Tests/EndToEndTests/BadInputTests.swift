@@ -146,7 +146,8 @@ struct BadInputTests {
       atPath: folder.file("full"), withIntermediateDirectories: false)
     try folder.write([1], to: "full/precious")
     expect(
-      try train(["--output": folder.file("full")]), ["not empty", "precious", "--overwrite"])
+      try train(["--output": folder.file("full")]),
+      ["the folder is not empty: it holds precious\nhint: name a new folder\n"])
     expect(try train(["--output": "/proc/lora"]), ["/proc/lora: cannot make the folder", "hint: "])
   }
 

@@ -93,7 +93,8 @@ import Testing
   }
 
   /// The first signal ends the run after its step, with a checkpoint; resumed, it is the same run.
-  @Test(arguments: [(SIGTERM, 143), (SIGINT, 130)] as [(Int32, Int32)])
+  @Test(
+    arguments: [(SIGTERM, 143), (SIGINT, 130), (SIGHUP, 129), (SIGUSR1, 138)] as [(Int32, Int32)])
   func aSignalSavesAndStops(signal: Int32, exitCode: Int32) throws {
     #expect(try LoraProcess.run(arguments("whole")).exitCode == 0)
     let stopped = try LoraProcess.run(arguments("stopped")) { process in
@@ -124,6 +125,59 @@ import Testing
     let resumed = try LoraProcess.run(arguments("aborted", more))
     #expect(resumed.exitCode == 0, "\(resumed.errors)")
     try expectSameRun("whole", "aborted", "after an abort")
+  }
+
+  /// A line that drops sends SIGHUP twice, a batch system SIGTERM after SIGUSR1: neither ends the run
+  /// before it has saved.
+  @Test(arguments: [(SIGHUP, SIGHUP), (SIGUSR1, SIGTERM)] as [(Int32, Int32)])
+  func anotherSignalThatAsksIsNoAbort(first: Int32, second: Int32) throws {
+    let stopped = try LoraProcess.run(arguments("stopped")) { process in
+      waitForSteps("stopped", process)
+      kill(process.processIdentifier, first)
+      usleep(2_000)
+      kill(process.processIdentifier, second)
+    }
+    #expect(stopped.exitCode == 128 + first, "\(stopped.errors)")
+    #expect(names("stopped/checkpoints").count == 1)
+    #expect(names("stopped").contains("report.html"))
+  }
+
+  @Test func nohupGoesOn() throws {
+    let result = try LoraProcess.run(arguments("out"), limits: "trap '' HUP") { process in
+      waitForSteps("out", process)
+      kill(process.processIdentifier, SIGHUP)
+    }
+    #expect(result.exitCode == 0, "\(result.errors)")
+  }
+
+  /// Checkpoints by the clock change nothing of the result, and are gone when it is there.
+  @Test func checkpointsByTheClock() throws {
+    #expect(try LoraProcess.run(arguments("whole", ["--save-minutes", "0"])).exitCode == 0)
+    let often = ["--save-minutes", "0.000001"]
+    let timed = try LoraProcess.run(arguments("timed", often))
+    #expect(timed.exitCode == 0, "\(timed.errors)")
+    try expectSameRun("whole", "timed", "with checkpoints by the clock")
+    #expect(!names("timed").contains("checkpoints"))
+    // Those that were asked for stay, the newest as many as are to be kept.
+    let both = often + ["--save-steps", "7", "--save-total-limit", "2"]
+    #expect(try LoraProcess.run(arguments("both", both)).exitCode == 0)
+    try expectSameRun("whole", "both", "with checkpoints of both kinds")
+    #expect(names("both/checkpoints") == ["step-28", "step-35"])
+
+    let killed = try LoraProcess.run(arguments("killed", often)) { process in
+      waitForSteps("killed", process)
+      kill(process.processIdentifier, SIGKILL)
+    }
+    #expect(killed.exitCode == SIGKILL)
+    let left = names("killed/checkpoints").filter { $0.hasPrefix("step-") }
+    #expect((1...2).contains(left.count), "\(left)")
+    let resumed = try LoraProcess.run(arguments("killed", ["--resume"]))
+    #expect(resumed.exitCode == 0 && resumed.output.contains("resuming from step "))
+    try expectSameRun("whole", "killed", "after a kill between checkpoints by the clock")
+    #expect(!names("killed").contains("checkpoints"))
+    let negative = try LoraProcess.run(arguments("negative", ["--save-minutes", "-1"]))
+    #expect(negative.exitCode == 64)
+    #expect(negative.errors.contains("--save-minutes is -1.0: give 0 (never) or more"))
   }
 
   private func waitForSteps(_ output: String, _ process: Process) {

@@ -10,6 +10,10 @@ public import LoRAJSON
 public struct ChatTemplate: Sendable {
   /// The Jinja text.
   public let source: String
+  /// The day that `strftime_now` writes; nil: the moment of each rendering.
+  public var date: TemplateDate?
+  /// Whether the template may write the day of the rendering.
+  public var asksForDate: Bool { program.names.contains("strftime_now") }
 
   private let text: TemplateSource
   private let program: TemplateProgram
@@ -65,7 +69,7 @@ public struct ChatTemplate: Sendable {
       values["messages"] = try TemplateValue(.array(messages.map(Self.withReasoning)))
       values["tools"] = try tools.map { try TemplateValue(.array($0)) } ?? TemplateValue.none
       values["add_generation_prompt"] = .bool(addGenerationPrompt)
-      return try TemplateInterpreter(program).render(values)
+      return try TemplateInterpreter(program, now: date?.seconds).render(values)
     } catch let fault as TemplateFault {
       throw ChatTemplateError(fault, in: text)
     }

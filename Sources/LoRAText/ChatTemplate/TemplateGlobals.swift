@@ -106,7 +106,7 @@ enum TemplateGlobals {
   private static func strftimeNow(
     _ interpreter: TemplateInterpreter, _ arguments: inout TemplateArguments
   ) throws -> TemplateValue {
-    let now = Date().timeIntervalSince1970
+    let now = interpreter.now ?? Date().timeIntervalSince1970
     return .string(try format(arguments.requiredString("format"), now))
   }
 

@@ -15,8 +15,12 @@ final class TemplateInterpreter {
   /// The number of the name `loop`, when the template mentions it.
   let loopID: Int?
 
-  init(_ program: TemplateProgram) {
+  /// The time that `strftime_now` writes, in seconds since 1970; nil: that of the call.
+  let now: Double?
+
+  init(_ program: TemplateProgram, now: Double? = nil) {
     self.program = program
+    self.now = now
     loopID = program.names.firstIndex(of: "loop")
   }
 

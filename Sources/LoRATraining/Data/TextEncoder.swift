@@ -9,7 +9,7 @@ public struct TextEncoder: Sendable {
   /// The tokenizer.
   public let tokenizer: Tokenizer
   /// The chat template; without one, conversations are an error.
-  public let chatTemplate: ChatTemplate?
+  public private(set) var chatTemplate: ChatTemplate?
   /// What the template gets beside the messages, like enable_thinking.
   public private(set) var templateVariables = JSONObject()
 
@@ -17,6 +17,28 @@ public struct TextEncoder: Sendable {
   public init(tokenizer: Tokenizer, chatTemplate: ChatTemplate?) {
     self.tokenizer = tokenizer
     self.chatTemplate = chatTemplate
+  }
+
+  /// The same, with the day that the template writes where it asks for today's.
+  public func dated(_ date: TemplateDate?) -> TextEncoder {
+    var encoder = self
+    encoder.chatTemplate?.date = date
+    return encoder
+  }
+
+  /// Whether the template writes the day into one of the first rows of a file.
+  ///
+  /// - Throws: `DataError` where a row is faulty.
+  package func writesDate(intoRowsOf file: String) throws -> Bool {
+    guard chatTemplate?.asksForDate == true else { return false }
+    let days = ["2001-02-03", "2012-11-10"].map { dated(TemplateDate($0)) }
+    var rows = try RowReader(file)
+    for _ in 0..<100 {
+      guard let row = try rows.next()?.row else { break }
+      let tokens = try days.map { try $0.encodeText(row).tokens }
+      if tokens[0] != tokens[1] { return true }
+    }
+    return false
   }
 
   /// The tokenizer and template of a GGUF file.

@@ -11,27 +11,19 @@ import LoRAFormats
 
 /// Writes scalars for TensorBoard; each is in the file as soon as it is added.
 package final class TensorBoardFile {
-  private let path: String
-  private let handle: FileHandle
+  private let file: AppendedFile
 
   /// Starts a file; its name must contain `tfevents`.
   ///
   /// - Throws: `OutputFileError`.
   package init(_ path: String, wallTime: Double) throws {
-    self.path = path
     try AtomicFile.write(String(), to: path)
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw OutputFileError(
-        file: path, message: "cannot open the file", hint: "choose a folder that you may write to")
-    }
-    self.handle = handle
+    file = try AppendedFile(path)
     var event = ProtocolBuffer()
     event.add(1, wallTime)
     event.add(3, "brain.Event:2")
     try append(event)
   }
-
-  deinit { try? handle.close() }
 
   /// Adds the numbers of a step.
   ///
@@ -54,13 +46,7 @@ package final class TensorBoardFile {
   }
 
   private func append(_ event: ProtocolBuffer) throws {
-    do {
-      try handle.write(contentsOf: Data(Self.record(event.bytes)))
-    } catch {
-      throw OutputFileError(
-        file: path, message: "cannot write: \(error.localizedDescription)",
-        hint: "make room on the disk")
-    }
+    try file.append(Self.record(event.bytes))
   }
 
   /// A record of the file around its bytes.

@@ -46,7 +46,8 @@ extension Trainer {
     }
     let differences = settings.compactMap { setting -> String? in
       let before = file.metadata["setting." + setting.key]
-      return before == setting.value
+      // A setting that is newer than the file had no effect then.
+      return before ?? "null" == setting.value
         ? nil : "\(setting.key) was \(before ?? "unset") and is \(setting.value)"
     }
     guard differences.isEmpty else {
