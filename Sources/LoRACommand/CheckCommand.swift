@@ -23,13 +23,12 @@ struct CheckCommand: ParsableCommand {
   }
 
   func run() throws {
-    var flags = flags
-    flags.output = flags.output ?? "unused"
-    let (configuration, _) = try flags.configuration()
+    let (configuration, _) = try flags.configuration(needsOutput: false)
     let run = try PreparedRun(configuration)
     if !json { run.describe(samples: samples, limit: 4000) }
     let probe = try RunProbe(run)
-    let warnings = run.warnings + (probe.memoryFinding.map { [$0] } ?? [])
+    let warnings =
+      run.warnings + [probe.memoryFinding, flags.outputFinding(configuration)].compactMap { $0 }
     json ? printObject(run, probe, warnings) : printText(run, probe, warnings)
   }
 
@@ -44,7 +43,7 @@ struct CheckCommand: ParsableCommand {
     for finding in warnings { Console.tell("warning: \(finding)") }
     Console.tell(
       warnings.isEmpty
-        ? "nothing is wrong" : "\(warnings.count) warning\(warnings.count == 1 ? "" : "s")")
+        ? "nothing is wrong" : warnings.count.counted("warning"))
   }
 
   private func printObject(_ run: PreparedRun, _ probe: RunProbe, _ warnings: [Finding]) {
@@ -70,7 +69,8 @@ struct CheckCommand: ParsableCommand {
         "stop_token": report.lastTokens.first.flatMap { tokenizer.token($0.token) }
           .map(JSONValue.string) ?? .null,
         "trainable_parameters": .integer(run.summary.trainableParameterCount),
-        "steps": .integer(run.trainer.totalSteps), "warmup_steps": .integer(run.warmupSteps),
+        "steps": .integer(run.trainer.totalSteps),
+        "warmup_steps": .integer(run.trainer.warmupSteps),
         "expected_memory_mb": .number(probe.megabytes.rounded()),
         "expected_seconds": .number(probe.seconds.rounded()),
         "tokens_per_second": .number(probe.tokensPerSecond.rounded()),
@@ -84,6 +84,22 @@ struct CheckCommand: ParsableCommand {
             ])
           }),
       ]).serialized(.indented(2)))
+  }
+}
+
+extension RunFlags {
+  /// A warning where the folder that is named is one that `lora train` refuses.
+  fileprivate func outputFinding(_ configuration: RunConfiguration) -> Finding? {
+    guard !configuration.output.isEmpty else { return nil }
+    do {
+      _ = try RunFolder(configuration.output, .new)
+      return nil
+    } catch let error as OutputFileError {
+      return Finding(
+        "output", "lora train will refuse \(error.file): \(error.message)", hint: error.hint)
+    } catch {
+      return Finding("output", "\(error)")
+    }
   }
 }
 

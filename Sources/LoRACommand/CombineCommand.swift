@@ -1,6 +1,7 @@
 // `lora combine`: one adapter of several.
 
 import ArgumentParser
+import Foundation
 import LoRA
 import LoRAAdapters
 import LoRAFormats
@@ -76,7 +77,7 @@ struct CombineCommand: ParsableCommand {
     try output.write(combined)
     let ranks = Set(combined.modules.map(\.rank)).sorted().map { String($0) }
     Console.say(
-      "\(method.rawValue) of \(weighted.count) adapters: \(combined.modules.count) layers, rank "
+      "\(method.rawValue) of \(weighted.count.counted("adapter")): \(combined.modules.count.counted("layer")), rank "
         + ranks.listed(atMost: 8)
         + ", \(Console.short(combined.parameterCount)) numbers\nadapter: \(output.path)")
   }
@@ -88,7 +89,10 @@ struct WeightedFolder: ExpressibleByArgument {
   let weight: Double
 
   init?(argument: String) {
-    guard let sign = argument.lastIndex(of: "=") else {
+    // A name that is there is meant, whatever is in it: runs/lr=0.001.
+    guard let sign = argument.lastIndex(of: "="),
+      !FileManager.default.fileExists(atPath: argument)
+    else {
       (folder, weight) = (argument, 1)
       return
     }

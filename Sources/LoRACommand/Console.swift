@@ -46,6 +46,11 @@ enum Console {
     return (value < 0 ? "-" : "") + ([digits] + parts).joined(separator: ",")
   }
 
+  /// 38,212 rows, 1 row
+  static func count(_ value: Int, _ unit: String) -> String {
+    "\(count(value)) \(unit)\(value == 1 ? "" : "s")"
+  }
+
   /// 4.88 M, 512 k, 98
   static func short(_ value: Int) -> String {
     switch value {

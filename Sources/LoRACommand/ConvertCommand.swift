@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import LoRA
 import LoRAAdapters
+import LoRAJSON
 
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -52,17 +53,18 @@ struct ConvertCommand: ParsableCommand {
       base: try base().map { URL(fileURLWithPath: $0) }, dtype: dtype?.dtype,
       overwrite: overwrite)
     Console.say(
-      "\(output): \(Console.count(report.layerCount)) layers, "
+      "\(output): \(Console.count(report.layerCount, "layer")), "
         + "\(Console.count(report.parameterCount)) parameters")
     if report.roundedFolded > 0 {
       Console.say(
-        "the scale went into B of \(report.roundedFolded) layers, rounded once to float32")
+        "the scale went into B of \(report.roundedFolded.counted("layer")), rounded once to float32"
+      )
     }
     if report.exactlyFolded > 0 {
-      Console.say("the scale went into B of \(report.exactlyFolded) layers, exactly")
+      Console.say("the scale went into B of \(report.exactlyFolded.counted("layer")), exactly")
     }
     if report.padded > 0 {
-      Console.say("the factors of \(report.padded) layers got zeros to have one rank")
+      Console.say("the factors of \(report.padded.counted("layer")) got zeros to have one rank")
     }
     if let name = report.dtype?.name {
       Console.say(

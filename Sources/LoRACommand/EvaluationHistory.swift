@@ -11,6 +11,9 @@ struct EvaluationHistory {
 
   init() {}
 
+  /// Whether there was none.
+  var isEmpty: Bool { bestLoss == .infinity && sinceBest == 0 }
+
   /// Takes an evaluation; says whether it is the best so far.
   mutating func add(_ loss: Double, step: Int) -> Bool {
     lastStep = step

@@ -92,11 +92,11 @@ struct ExtractCommand: ParsableCommand {
           + percent(layer.explained).padded(to: 12, left: true))
     }
     Console.say(
-      "\(result.layers.count) layers, rank \(rank): \(percent(result.explained)) of the squared "
+      "\(result.layers.count.counted("layer")), rank \(rank): \(percent(result.explained)) of the squared "
         + "difference")
     if let difference {
       Console.say(
-        "tuned model against adapter on \(difference.count) tokens: \(difference.line)")
+        "tuned model against adapter on \(difference.count.counted("token")): \(difference.line)")
     }
     Console.say("adapter: \(output.path)")
   }

@@ -28,6 +28,7 @@ struct Lora: ParsableCommand {
     signal(SIGXFSZ, SIG_IGN)
     do {
       let arguments = Array(CommandLine.arguments.dropFirst())
+      try DeclaredOptions(description: _dumpHelp()).check(arguments)
       var command = try parseAsRoot(arguments.joiningNegativeValues)
       try command.run()
       Console.finishOutput()

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import LoRA
 import LoRAFormats
+import LoRAJSON
 import LoRAModels
 import LoRATensor
 import LoRATraining
@@ -120,7 +121,8 @@ struct MergeCommand: ParsableCommand {
       Console.say("the adapter changes an embedding: lm_head and embed_tokens are now two tensors")
     }
     if let difference {
-      Console.say("merged against adapter on \(difference.count) tokens: \(difference.line)")
+      Console.say(
+        "merged against adapter on \(difference.count.counted("token")): \(difference.line)")
     }
     Console.say(
       "model: \(output) (\(merged.dtype.name), \(Console.short(merged.byteCount))B of weights)")
@@ -161,31 +163,4 @@ enum WrittenType: String, ExpressibleByArgument, CaseIterable {
     case .bf16: .bfloat16
     }
   }
-}
-
-/// A number of bytes, written like 5GB, 500MB or 2GiB.
-struct ByteSize: ExpressibleByArgument, CustomStringConvertible {
-  let bytes: Int
-  let description: String
-
-  init(_ bytes: Int) {
-    self.bytes = bytes
-    description = bytes % 1_000_000_000 == 0 ? "\(bytes / 1_000_000_000)GB" : "\(bytes)"
-  }
-
-  init?(argument: String) {
-    let units: [(String, Int)] = [
-      ("KIB", 1 << 10), ("MIB", 1 << 20), ("GIB", 1 << 30), ("KB", 1000), ("MB", 1_000_000),
-      ("GB", 1_000_000_000), ("B", 1), ("", 1),
-    ]
-    let text = argument.uppercased()
-    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
-      let number = Double(text.dropLast(unit.count)), number > 0, number * Double(factor) >= 1,
-      number * Double(factor) < 9e18
-    else { return nil }
-    bytes = Int(number * Double(factor))
-    description = argument
-  }
-
-  var defaultValueDescription: String { description }
 }

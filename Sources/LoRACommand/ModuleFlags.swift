@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import LoRAAdapters
+import LoRAJSON
 
 /// A pattern and its value, written as PATTERN=VALUE.
 struct PatternValue<Value: LosslessStringConvertible & Sendable>: ExpressibleByArgument {
@@ -20,15 +21,19 @@ struct PatternValue<Value: LosslessStringConvertible & Sendable>: ExpressibleByA
 /// The parts of a model that are trained; each flag leaves the file's value or the default.
 struct ModuleFlags: ParsableArguments {
   @Option(
+    parsing: .singleValue,
     help: """
       all-linear, names of layers (q_proj,v_proj), or a regular expression over whole paths \
-      ('.*\\.(q|v)_proj') (default: all-linear).
+      ('.*\\.(q|v)_proj') (default: all-linear). Names may also be given one by one.
       """)
-  var targetModules: String?
-  @Option(help: "Layers to leave out after all: names or a regular expression.")
-  var excludeModules: String?
-  @Option(help: "Adapt only the layers with these numbers, from 0: 0,1,2.")
-  var layersToTransform: String?
+  var targetModules: [String] = []
+  @Option(
+    parsing: .singleValue,
+    help: "Layers to leave out after all: names or a regular expression.")
+  var excludeModules: [String] = []
+  @Option(
+    parsing: .singleValue, help: "Adapt only the layers with these numbers, from 0: 0,1,2.")
+  var layersToTransform: [String] = []
   @Option(
     parsing: .singleValue,
     help: "Another rank for some layers, as PATTERN=RANK; may be given several times.")
@@ -39,16 +44,25 @@ struct ModuleFlags: ParsableArguments {
   var alphaPattern: [PatternValue<Float>] = []
   @Option(help: "The model's biases to train: none, all or lora_only (default: none).")
   var bias: BiasTraining?
-  @Option(help: "Modules to train whole, beside the pairs: norm,lm_head.")
-  var modulesToSave: String?
-  @Option(help: "Tokens whose embeddings are trained, by number: 49150,49151.")
-  var trainableTokens: String?
+  @Option(
+    parsing: .singleValue, help: "Modules to train whole, beside the pairs: norm,lm_head.")
+  var modulesToSave: [String] = []
+  @Option(
+    parsing: .singleValue,
+    help: "Tokens whose embeddings are trained, by number: 49150,49151.")
+  var trainableTokens: [String] = []
 
   func apply(to modules: inout ModuleSettings) throws {
-    if let targetModules { modules.targets = TargetModules(text: targetModules) }
-    if let excludeModules { modules.excluded = ModuleNames(text: excludeModules) }
-    if let layersToTransform {
-      modules.layers = try Self.numbers(layersToTransform, "--layers-to-transform")
+    if let targets = try Self.names(targetModules, "--target-modules") {
+      modules.targets = TargetModules(text: targets)
+    }
+    if let excluded = try Self.names(excludeModules, "--exclude-modules") {
+      modules.excluded = ModuleNames(text: excluded)
+    }
+    if !layersToTransform.isEmpty {
+      modules.layers = try layersToTransform.flatMap {
+        try Self.numbers($0, "--layers-to-transform")
+      }
     }
     if !rankPattern.isEmpty {
       modules.rankPattern = ModulePatterns(rankPattern.map { ($0.key, $0.value) })
@@ -57,17 +71,34 @@ struct ModuleFlags: ParsableArguments {
       modules.alphaPattern = ModulePatterns(alphaPattern.map { ($0.key, $0.value) })
     }
     if let bias { modules.bias = bias }
-    if let modulesToSave { modules.modulesToSave = modulesToSave.commaSeparated }
-    if let trainableTokens {
-      modules.trainableTokens = try Self.numbers(trainableTokens, "--trainable-tokens")
+    if !modulesToSave.isEmpty { modules.modulesToSave = modulesToSave.flatMap(\.commaSeparated) }
+    if !trainableTokens.isEmpty {
+      modules.trainableTokens = try trainableTokens.flatMap {
+        try Self.numbers($0, "--trainable-tokens")
+      }
     }
   }
 
   /// Whether a flag is given that `--init-adapter` answers too.
   var isGiven: Bool {
-    targetModules != nil || excludeModules != nil || layersToTransform != nil || bias != nil
-      || !rankPattern.isEmpty || !alphaPattern.isEmpty || modulesToSave != nil
-      || trainableTokens != nil
+    bias != nil || !rankPattern.isEmpty || !alphaPattern.isEmpty
+      || ![targetModules, excludeModules, layersToTransform, modulesToSave, trainableTokens]
+        .allSatisfy(\.isEmpty)
+  }
+
+  /// Several values as the one text that names with commas are; nil: none is given.
+  private static func names(_ values: [String], _ flag: String) throws -> String? {
+    guard values.count > 1 else { return values.first }
+    let alone = values.first {
+      if case .pattern = ModuleNames(text: $0) { return true }
+      return $0 == "all-linear"
+    }
+    if let alone {
+      throw ValidationError(
+        "\(flag) is given \(values.count) times, one of them \(alone.shortened), which stands "
+          + "alone: give names only, or one regular expression with | in it")
+    }
+    return values.joined(separator: ",")
   }
 
   private static func numbers(_ text: String, _ flag: String) throws -> [Int] {

@@ -24,7 +24,7 @@ extension PreparedRun {
       ("base model", configuration.model.nameOfPath),
       (
         "rows",
-        "\(Console.count(report.rows)) (\(formatText)), \(Console.count(report.tokens)) tokens, "
+        "\(Console.count(report.rows)) (\(formatText)), \(Console.count(report.tokens, "token")), "
           + "\(Console.count(report.supervisedTokens)) with loss "
           + "(\(Console.fixed(100 * report.supervisedShare, 0))%)"
       ),
@@ -69,7 +69,7 @@ extension PreparedRun {
     let step = last["step"]?.integerValue ?? 0
     let place = step == totals.steps ? "" : ", after step \(step)"
     var facts = [
-      ("evaluation loss", "\(Console.fixed(loss, 4)) on \(Console.count(rows)) rows" + place)
+      ("evaluation loss", "\(Console.fixed(loss, 4)) on \(Console.count(rows, "row"))" + place)
     ]
     let names = [
       ("eval_exact_match", "exact match"), ("eval_json_valid", "valid JSON"),
@@ -78,7 +78,8 @@ extension PreparedRun {
     let answers = last["eval_answers"]?.integerValue ?? 0
     for (key, name) in names {
       guard let share = last[key]?.numberValue else { continue }
-      facts.append((name, "\(Console.fixed(100 * share, 1))% of \(Console.count(answers)) answers"))
+      facts.append(
+        (name, "\(Console.fixed(100 * share, 1))% of \(Console.count(answers, "answer"))"))
     }
     return facts
   }

@@ -1,6 +1,7 @@
 // What a run would do, for people: the first lines of `lora train`, and of `lora check`.
 
 import LoRA
+import LoRAJSON
 import LoRAModels
 import LoRATensor
 import LoRATraining
@@ -17,26 +18,26 @@ extension PreparedRun {
     let lengths = report.lengths
     Console.tell(
       """
-      \(data.file): \(Console.count(report.rows)) rows (\(formatText)), \
-      \(Console.count(report.tokens)) tokens, \(Console.count(report.supervisedTokens)) with loss \
+      \(data.file): \(Console.count(report.rows, "row")) (\(formatText)), \
+      \(Console.count(report.tokens, "token")), \(Console.count(report.supervisedTokens)) with loss \
       (\(Console.fixed(100 * report.supervisedShare, 0))%)
       row length in tokens: shortest \(lengths.shortest), median \(lengths.median), 90% \
       \(lengths.p90), 99% \(lengths.p99), longest \(lengths.longest)
       \(stopText)
       """)
     if let evalData {
-      Console.tell("evaluation: \(Console.count(evalData.count)) rows of \(evalData.file)")
+      Console.tell("evaluation: \(Console.count(evalData.count, "row")) of \(evalData.file)")
     }
     Console.tell(
       """
       \(configuration.model): \(Console.short(network.parameterCount)) parameters, \
-      \(network.configuration.layerCount) layers, \(network.computeType.name) on \
-      \(Engine.threadCount) threads (oneDNN \(Engine.oneDNNVersion), \(Engine.instructionSet))
-      adapter: rank \(adapter.rank), scale \(adapter.scale), \(summary.modulePaths.count) layers, \
+      \(network.configuration.layerCount.counted("layer")), \(network.computeType.name) on \
+      \(Engine.threadCount.counted("thread")) (oneDNN \(Engine.oneDNNVersion), \(Engine.instructionSet))
+      adapter: rank \(adapter.rank), scale \(adapter.scale), \(summary.modulePaths.count.counted("layer")), \
       \(Console.short(summary.trainableParameterCount)) trainable parameters for \
       \(Console.short(report.supervisedTokens)) tokens with loss
-      \(Console.count(trainer.totalSteps)) steps of \(configuration.batchSize) rows, \
-      \(warmupSteps) of them warm-up
+      \(Console.count(trainer.totalSteps, "step")) of \(configuration.batchSize.counted("row")), \
+      \(trainer.warmupSteps) of them warm-up
       \(memory.description)
       """)
     for example in data.examples.prefix(max(samples, 0)) {
@@ -67,13 +68,10 @@ extension PreparedRun {
           ? "one of the model's stop tokens" : "not a stop token of the model"
       }
     let spelling = tokenizer.token(token) ?? "?"
-    let all = report.rowsWithStop == report.rows ? "every row ends" : "\(rows) rows end"
+    let all =
+      report.rowsWithStop == report.rows
+      ? "every row ends" : rows == 1 ? "1 row ends" : "\(rows) rows end"
     return "stop: \(all) in \(spelling), \(owner), and carries loss there"
-  }
-
-  /// Steps in which the learning rate rises.
-  var warmupSteps: Int {
-    Int((Double(trainer.totalSteps) * configuration.warmupRatio).rounded(.up))
   }
 
   /// What may be wrong, of the rows, the adapter and the settings.

@@ -1,5 +1,6 @@
 // A run's settings as YAML: the table of keys, reading with every error at once, and writing.
 
+import Foundation
 import LoRA
 import LoRAJSON
 import LoRATensor
@@ -36,8 +37,22 @@ struct Setting {
 
   private static func isNull(_ node: Node) -> Bool { node.null != nil }
 
+  /// A path is written whole: the file may be used from another folder.
+  static func path(_ name: String, _ path: WritableKeyPath<RunConfiguration, String>) -> Setting {
+    string(name, path, decides: false, text: { quoted($0.wholePath) })
+  }
+
+  static func optionalPath(
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, String?>, decides: Bool
+  ) -> Setting {
+    optional(name, path, "a text", decides: decides, text: { quoted($0.wholePath) }) {
+      $0.scalar?.string
+    }
+  }
+
   static func string(
-    _ name: String, _ path: WritableKeyPath<RunConfiguration, String>, decides: Bool = true
+    _ name: String, _ path: WritableKeyPath<RunConfiguration, String>, decides: Bool = true,
+    text: @escaping (String) -> String = quoted
   ) -> Setting {
     Setting(
       name: name,
@@ -45,7 +60,7 @@ struct Setting {
         guard let value = node.scalar?.string, !isNull(node) else { return "a text" }
         run[keyPath: path] = value
         return nil
-      }, text: { quoted($0[keyPath: path]) }, decides: decides)
+      }, text: { text($0[keyPath: path]) }, decides: decides)
   }
 
   static func optional<Value>(
@@ -74,7 +89,8 @@ struct Setting {
 
   static func value<Value>(
     _ name: String, _ path: WritableKeyPath<RunConfiguration, Value>, _ expected: String,
-    decides: Bool = true, parse: @escaping (Node) -> Value?
+    decides: Bool = true, text: @escaping (Value) -> String = { "\($0)" },
+    parse: @escaping (Node) -> Value?
   ) -> Setting {
     Setting(
       name: name,
@@ -82,7 +98,7 @@ struct Setting {
         guard let value = parse(node) else { return expected }
         run[keyPath: path] = value
         return nil
-      }, text: { "\($0[keyPath: path])" }, decides: decides)
+      }, text: { text($0[keyPath: path]) }, decides: decides)
   }
 
   static func choice<Choice: CaseIterable & RawRepresentable<String>>(
@@ -101,26 +117,35 @@ struct Setting {
   }
 }
 
+extension String {
+  /// The path from the root, of what is there; other names stay as they are.
+  fileprivate var wholePath: String {
+    let url = URL(fileURLWithPath: self)
+    let above = url.deletingLastPathComponent().path
+    return FileManager.default.fileExists(atPath: above) ? url.standardizedFileURL.path : self
+  }
+}
+
 extension RunConfiguration {
   /// Every key, in the order of the resolved file.
   static var settings: [Setting] {
     [
-      .string("model", \.model, decides: false), .string("data", \.data, decides: false),
-      .string("output", \.output, decides: false),
-      .optionalString("eval_data", \.evalData, decides: false),
+      .path("model", \.model), .path("data", \.data), .path("output", \.output),
+      .optionalPath("eval_data", \.evalData, decides: false),
       .optional("eval_split", \.evalSplit, "a number") { $0.float },
       .templateVariables,
       .value("rank", \.rank, "a whole number") { $0.int },
       .value("alpha", \.alpha, "a number") { $0.float },
       .value("dropout", \.dropout, "a number") { $0.float },
     ] + Setting.modules + Setting.variants + [
-      .optionalString("init_adapter", \.initAdapter),
+      .optionalPath("init_adapter", \.initAdapter, decides: true),
       .value("learning_rate", \.learningRate, "a number") { $0.float },
       .choice("lr_schedule", \.schedule),
       .value("warmup_ratio", \.warmupRatio, "a number") { $0.float },
+      .optional("warmup_steps", \.warmupSteps, "a whole number") { $0.int },
       .value("weight_decay", \.weightDecay, "a number") { $0.float },
       .value("max_grad_norm", \.maxGradNorm, "a number") { $0.float },
-      .value("epochs", \.epochs, "a whole number") { $0.int },
+      .value("epochs", \.epochs, "a number", text: \.shortText) { $0.float },
       .optional("max_steps", \.maxSteps, "a whole number") { $0.int },
       .value("batch_size", \.batchSize, "a whole number") { $0.int },
       .optional("max_length", \.maxLength, "a whole number") { $0.int },
@@ -144,6 +169,7 @@ extension RunConfiguration {
       .value("eval_generate", \.evalGenerate, "true or false", decides: false) { $0.bool },
       .value("eval_generate_rows", \.evalGenerateRows, "a whole number", decides: false) { $0.int },
       .optionalString("eval_regex", \.evalRegex, decides: false),
+      .value("report_answers", \.reportAnswers, "a whole number", decides: false) { $0.int },
       .optional("log_steps", \.logSteps, "a whole number", decides: false) { $0.int },
     ]
   }
@@ -205,7 +231,8 @@ extension RunConfiguration {
           ?? key.replacing("-", with: "_").nearest(in: settings.keys.sorted())
         problems.append(
           "\(place): the key \(key.shortened) is unknown"
-            + (near.map { "; did you mean \($0)?" } ?? ""))
+            + (ForeignNames.hint(for: key).map { "\nhint: \($0)" }
+              ?? near.map { "; did you mean \($0)?" } ?? ""))
       }
     }
     guard problems.isEmpty else {

@@ -37,9 +37,10 @@ struct RunConfiguration {
   var learningRate = 2e-4
   var schedule = LearningRateSchedule.linear
   var warmupRatio = 0.03
+  var warmupSteps: Int?
   var weightDecay = 0.01
   var maxGradNorm = 1.0
-  var epochs = 1
+  var epochs = 1.0
   var maxSteps: Int?
   var batchSize = 16
   var maxLength: Int?
@@ -60,6 +61,7 @@ struct RunConfiguration {
   var evalGenerate = false
   var evalGenerateRows = 64
   var evalRegex: String?
+  var reportAnswers = 3
   var logSteps: Int?
 
   var adapter: LoRAConfiguration {
@@ -75,6 +77,7 @@ struct RunConfiguration {
     options.learningRate = learningRate
     options.schedule = schedule
     options.warmupRatio = warmupRatio
+    options.warmupSteps = warmupSteps
     options.loraPlusRatio = variants.loraPlusRatio.map(Float.init)
     options.weightDecay = Float(weightDecay)
     options.maxGradNorm = Float(maxGradNorm)
@@ -87,10 +90,11 @@ struct RunConfiguration {
   }
 
   /// What is not given, and must be.
-  var missing: [any Error] {
-    [("model", model), ("data", data), ("output", output)].filter { $0.1.isEmpty }.map {
-      ValidationError("give --\($0.0), or \($0.0) in the file of --config")
-    }
+  func missing(needsOutput: Bool) -> [any Error] {
+    [("model", model), ("data", data), ("output", needsOutput ? output : "none")]
+      .filter { $0.1.isEmpty }.map {
+        ValidationError("give --\($0.0), or \($0.0) in the file of --config")
+      }
   }
 
   /// Whether a model, data or an output folder is given at all.
@@ -127,6 +131,10 @@ struct RunConfiguration {
     ] {
       require(value ?? 1 >= 1, "--\(name) is \(value ?? 0): give 1 or more")
     }
+    require(
+      saveTotalLimit == nil || saveSteps != nil,
+      "--save-total-limit counts the checkpoints of --save-steps: give --save-steps")
+    require(reportAnswers >= 0, "--report-answers is \(reportAnswers): give 0 or more")
     require(
       data != "-" || evalData != "-",
       "--data and --eval-data are both -: standard input can be one of them")

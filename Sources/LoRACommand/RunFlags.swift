@@ -37,12 +37,14 @@ struct RunFlags: ParsableArguments {
   var lrSchedule: LearningRateSchedule?
   @Option(help: "The share of the steps in which it rises (default: 0.03).")
   var warmupRatio: Double?
+  @Option(help: "The steps in which it rises, instead of --warmup-ratio.")
+  var warmupSteps: Int?
   @Option(help: "AdamW's decoupled decay (default: 0.01).")
   var weightDecay: Double?
   @Option(help: "Gradients are scaled down to this norm; 0: never (default: 1).")
   var maxGradNorm: Double?
-  @Option(help: "Passes over the rows (default: 1).")
-  var epochs: Int?
+  @Option(help: "Passes over the rows, like 3 or 0.5 (default: 1).")
+  var epochs: Double?
   @Option(help: "Optimizer steps, instead of --epochs.")
   var maxSteps: Int?
   @Option(help: "Rows of an optimizer step (default: 16).")
@@ -87,6 +89,9 @@ struct RunFlags: ParsableArguments {
   var evalGenerateRows: Int?
   @Option(help: "A regular expression that answers should contain; ^…$ is the whole answer.")
   var evalRegex: String?
+  @Option(
+    help: "Rows answered for the report at the end, with and without the adapter (default: 3).")
+  var reportAnswers: Int?
   @Option(help: "Print a line every so many steps (default: about 20 lines in all).")
   var logSteps: Int?
 
@@ -94,6 +99,10 @@ struct RunFlags: ParsableArguments {
   private var conflicts: [ValidationError] {
     let conflicts = [
       (epochs != nil && maxSteps != nil, "--epochs and --max-steps exclude each other"),
+      (
+        warmupRatio != nil && warmupSteps != nil,
+        "--warmup-ratio and --warmup-steps exclude each other"
+      ),
       (
         initAdapter != nil
           && (rank != nil || alpha != nil || modules.isGiven || variants.isGiven),
@@ -106,8 +115,11 @@ struct RunFlags: ParsableArguments {
 
   /// The defaults, with the file's settings over them, with the flags over those.
   ///
+  /// - Parameter needsOutput: whether a folder to write to must be named.
   /// - Returns: the settings, checked, and what an earlier run recorded in the file.
-  func configuration() throws -> (run: RunConfiguration, recorded: [String: String]) {
+  func configuration(
+    needsOutput: Bool = true
+  ) throws -> (run: RunConfiguration, recorded: [String: String]) {
     var run = RunConfiguration()
     var recorded: [String: String] = [:]
     var fileError: ConfigurationError?
@@ -124,7 +136,7 @@ struct RunFlags: ParsableArguments {
     variants.apply(to: &run.variants)
     if let variables = template.variables { run.templateVariables = variables }
     // Where all of it is missing it was to come from the file, whose keys are not understood.
-    if fileError == nil || run.namesAnyFile { problems += run.missing }
+    if fileError == nil || run.namesAnyFile { problems += run.missing(needsOutput: needsOutput) }
     problems += run.problems
     if var fileError {
       fileError.others = problems.map { "\($0)" }
@@ -146,7 +158,8 @@ struct RunFlags: ParsableArguments {
       throw ConfigurationError(
         file: path, problems: [": the text is not UTF-8\nhint: convert it with iconv"])
     }
-    return text
+    // Editors on other systems begin a file with a byte order mark, which is none of a key.
+    return text.hasPrefix("\u{FEFF}") ? String(text.unicodeScalars.dropFirst()) : text
   }
 
   /// Takes over the flags that were given.
@@ -170,7 +183,9 @@ struct RunFlags: ParsableArguments {
     set(\.initAdapter, initAdapter)
     set(\.learningRate, learningRate)
     set(\.schedule, lrSchedule)
+    if warmupRatio != nil { run.warmupSteps = nil }
     set(\.warmupRatio, warmupRatio)
+    set(\.warmupSteps, warmupSteps)
     set(\.weightDecay, weightDecay)
     set(\.maxGradNorm, maxGradNorm)
     if epochs != nil { run.maxSteps = nil }
@@ -194,6 +209,7 @@ struct RunFlags: ParsableArguments {
     if evalGenerate { run.evalGenerate = true }
     set(\.evalGenerateRows, evalGenerateRows)
     set(\.evalRegex, evalRegex)
+    set(\.reportAnswers, reportAnswers)
     set(\.logSteps, logSteps)
   }
 }

@@ -5,6 +5,7 @@
 
 import Foundation
 import LoRAAdapters
+import LoRAJSON
 import LoRATraining
 
 /// What is said of one setting.
@@ -130,14 +131,14 @@ extension RunConfiguration {
     return SettingVerdict(
       setting: "steps", value: "\(steps)",
       text: steps < 20
-        ? "only \(steps) step\(steps == 1 ? "" : "s")"
+        ? "only \(steps.counted("step"))"
         : steps < 100
           ? "enough for a narrow task; 100 and more are better" : "100 and more are good",
       hint: steps < 20 ? "raise --epochs or lower --batch-size; some tens are needed" : "")
   }
 
   private var warmupVerdict: SettingVerdict? {
-    warmupRatio > 0.1
+    warmupSteps == nil && warmupRatio > 0.1
       ? SettingVerdict(
         setting: "warmup_ratio", value: "\(warmupRatio)",
         text: "warm-up takes \(Int(warmupRatio * 100))% of the run", hint: "3% to 10% are usual")
@@ -147,9 +148,9 @@ extension RunConfiguration {
   private func epochsVerdict(_ sizes: RunSizes) -> SettingVerdict? {
     maxSteps == nil && epochs > 1 && !sizes.hasEvaluation
       ? SettingVerdict(
-        setting: "epochs", value: "\(epochs)",
+        setting: "epochs", value: epochs.shortText,
         text:
-          "\(epochs) epochs without rows to evaluate on: nothing will show when the model starts "
+          "\(epochs.shortText) epochs without rows to evaluate on: nothing will show when the model starts "
           + "to learn rows by heart", hint: "give --eval-data or --eval-split 0.05")
       : nil
   }

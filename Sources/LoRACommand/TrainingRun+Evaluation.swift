@@ -12,6 +12,26 @@ extension TrainingRun {
     return step == prepared.trainer.totalSteps || step % (configuration.evalSteps ?? .max) == 0
   }
 
+  /// Whether the adapter is evaluated as it begins, so that the best one is no worse than that.
+  func isEvaluatedBefore(_ prepared: PreparedRun) -> Bool {
+    prepared.evalData != nil && prepared.trainer.completedSteps == 0 && history.isEmpty
+  }
+
+  /// Says which evaluation was the best.
+  func sayBest() {
+    let loss = Console.fixed(history.bestLoss, 4)
+    let keepsBest = configuration.evalSteps != nil
+    if history.bestStep > 0 {
+      guard keepsBest else { return }
+      Console.tell(
+        "best evaluation: loss \(loss) at step \(history.bestStep), in \(folder.file("best"))")
+    } else if !history.isEmpty, history.lastStep != 0 {
+      Console.warn(
+        "no evaluation was better than the one before the first step, loss \(loss)"
+          + (keepsBest ? ": \(folder.file("best")) holds the adapter as it began" : ""))
+    }
+  }
+
   /// Whether a resumed run has yet to evaluate the step that it goes on from: its rows could not be
   /// read then.
   func missesEvaluation(_ prepared: PreparedRun) -> Bool {

@@ -3,6 +3,7 @@
 import Foundation
 import LoRA
 import LoRAFormats
+import LoRAJSON
 import LoRATraining
 
 extension TrainingRun {
@@ -83,16 +84,17 @@ extension TrainingRun {
     let totals = try RunTotals(folder)
     Console.tell(
       """
-      \(totals.steps) steps in \(Console.time(totals.seconds)), \
+      \(totals.steps.counted("step")) in \(Console.time(totals.seconds)), \
       \(Console.fixed(totals.tokensPerSecond, 0)) tokens/s, peak memory \
       \(Console.fixed(peakResidentMegabytes(), 0)) MB
       adapter: \(folder.path)
       """)
     // The adapter is safe by now: answers for people to look at may take some seconds.
-    let progress = ProgressLine(total: prepared.trainer.totalSteps)
-    progress.note(prepared.trainer.completedSteps, "answering some rows for the report …")
-    let samples = Result { try prepared.samples(3) }
-    progress.clear()
+    let count = configuration.reportAnswers
+    if count > 0 {
+      Console.tell("answering \(count.counted("row")) for the report (--report-answers 0: none) …")
+    }
+    let samples = Result { count > 0 ? try prepared.samples(count) : [] }
     try AtomicFile.write(
       try prepared.report(folder, ending: ending, samples: try samples.get()),
       to: folder.file("report.html"))

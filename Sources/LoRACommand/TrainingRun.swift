@@ -54,7 +54,9 @@ final class TrainingRun {
       history = EvaluationHistory(note: note)
     }
     guard !isResumed || !isOver(trainer) || !folder.isFinished else {
-      return Console.tell("the run is complete: nothing to resume")
+      return Console.tell(
+        "the run is complete: nothing to resume; --init-adapter \(folder.path) with a new --output "
+          + "trains its adapter further")
     }
     prepared.describe(samples: isResumed ? 0 : 2, limit: 800)
     for warning in prepared.warnings { Console.warn(warning.description) }
@@ -62,10 +64,20 @@ final class TrainingRun {
     try folder.prepare(keepingRun: isResumed)
     // A process killed between a checkpoint's rename and this left one too many.
     if isResumed { folder.checkpoints.prune(keeping: configuration.saveTotalLimit) }
+    try checkSpace(prepared)
     try AtomicFile.write(
       prepared.configuration.resolvedYAML(recorded: record.all),
       to: folder.file(RunFolder.settingsName))
     try train(prepared, record)
+  }
+
+  private func checkSpace(_ prepared: PreparedRun) throws {
+    let (total, every) = (prepared.trainer.totalSteps, configuration.saveSteps ?? .max)
+    let checkpoints = total / every
+    try folder.checkSpace(
+      adapterBytes: prepared.summary.trainableParameterCount * 4,
+      checkpoints: min(checkpoints, configuration.saveTotalLimit ?? checkpoints),
+      keepsBest: configuration.evalSteps != nil)
   }
 
   /// What the run that is resumed was made of, and what it recorded.
@@ -106,6 +118,12 @@ final class TrainingRun {
     var startup = secondsSinceProcessStart()
     if let startup, !isOver(trainer) {
       Console.tell("the first step begins \(Console.fixed(startup, 2)) s after the start")
+    }
+    if isEvaluatedBefore(prepared) {
+      progress.note(0, "evaluating …")
+      var figures: JSONObject = ["step": .integer(0)]
+      for (key, value) in try evaluate(prepared, progress) { figures[key] = value }
+      try log.write(figures)
     }
     progress.note(trainer.completedSteps, "first step …")
 
@@ -167,11 +185,7 @@ final class TrainingRun {
     }
     // It was for a run that does not get here.
     if isOver(trainer) { folder.checkpoints.removeTemporary() }
-    if configuration.evalSteps != nil, history.bestStep > 0 {
-      Console.tell(
-        "best evaluation: loss \(Console.fixed(history.bestLoss, 4)) at step \(history.bestStep), "
-          + "in \(folder.file("best"))")
-    }
+    sayBest()
     if interruption.isRequested, trainer.completedSteps < total {
       Console.complain(
         "interrupted after step \(trainer.completedSteps) of \(total); the adapter so far is in "
@@ -184,9 +198,10 @@ final class TrainingRun {
   /// How the run ended.
   private func ending(_ interruption: Interruption, _ trainer: Trainer) -> String {
     let (steps, total) = (trainer.completedSteps, trainer.totalSteps)
-    if steps == total { return "finished: \(total) steps" }
+    if steps == total { return "finished: \(total.counted("step"))" }
     guard interruption.isRequested else {
-      return "stopped early after step \(steps) of \(total): \(history.sinceBest) evaluations "
+      return
+        "stopped early after step \(steps) of \(total): \(history.sinceBest.counted("evaluation")) "
         + "brought nothing better"
     }
     return "interrupted by \(interruption.name) after step \(steps) of \(total); the same command "

@@ -31,6 +31,14 @@ package enum OutputFolder {
   ///
   /// - Throws: `OutputFileError` where a file is in the way or the folder above is not writable.
   package static func checkCreatable(_ path: String) throws {
+    let name = path.nameOfPath
+    if let ending = [".gguf", ".safetensors", ".bin", ".json", ".jsonl"].first(where: {
+      name.lowercased().hasSuffix($0)
+    }) {
+      throw OutputFileError(
+        file: path, message: "a folder is to be written here, and the name is that of a file",
+        hint: "give a name that does not end in \(ending)")
+    }
     var above = path.folderOfPath
     var status = stat()
     while !above.isEmpty, above != "/", stat(above, &status) != 0 {

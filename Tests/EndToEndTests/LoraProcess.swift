@@ -26,7 +26,7 @@ enum LoraProcess {
   ///
   /// - Parameter started: receives the process, for instance to send it a signal.
   static func run(
-    _ arguments: [String], input: String? = nil, limits: String? = nil,
+    _ arguments: [String], executable: String = path, input: String? = nil, limits: String? = nil,
     started: (Process) throws -> Void = { _ in }
   ) throws -> LoraResult {
     let process = Process()
@@ -34,7 +34,7 @@ enum LoraProcess {
       process.executableURL = URL(fileURLWithPath: "/bin/bash")
       process.arguments = ["-c", "\(limits); exec \"$0\" \"$@\"", path] + arguments
     } else {
-      process.executableURL = URL(fileURLWithPath: path)
+      process.executableURL = URL(fileURLWithPath: executable)
       process.arguments = arguments
     }
     // Files, not pipes: a pipe that nobody empties would stop the command.

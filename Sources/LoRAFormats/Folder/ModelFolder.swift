@@ -18,6 +18,11 @@ package struct ModelFolder: Sendable {
     while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
     self.path = path
     guard let configuration = try Self.object("config.json", in: path) else {
+      if let snapshot = HubCache.snapshot(of: path) {
+        throw ModelFileError(
+          file: path, message: "this is a model of the Hugging Face cache, which keeps revisions",
+          hint: "give the folder of one: \(snapshot)")
+      }
       throw ModelFileError(
         file: path, message: "the folder has no config.json",
         hint: "give a GGUF file, or a model's folder with config.json, *.safetensors and "

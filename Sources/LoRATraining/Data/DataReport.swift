@@ -64,7 +64,7 @@ extension DataReport {
     _ kind: String, _ file: String, _ lines: [Int], _ what: String, _ hint: String
   ) -> [Finding] {
     guard !lines.isEmpty else { return [] }
-    let count = lines.count == 1 ? "1 row" : "\(lines.count) rows"
+    let count = lines.count.counted("row")
     return [Finding(kind, file: file, lines: lines, "\(count) \(what)", hint: hint)]
   }
 
@@ -181,7 +181,7 @@ extension DataReport {
     if data.examples.count < 50 {
       findings.append(
         Finding(
-          "few_rows", file: data.file, "only \(data.examples.count) rows",
+          "few_rows", file: data.file, "only \(data.examples.count.counted("row"))",
           hint: "some hundred teach a task, 50 at the least"))
     }
     let percent = Int(share * 100)

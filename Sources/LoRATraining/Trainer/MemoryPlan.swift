@@ -121,8 +121,8 @@ extension Dataset {
   /// trainer will.
   package func largestPass(of options: TrainingOptions) -> (tokens: Int, supervised: Int) {
     let lengths = examples.map(\.tokens.count)
-    let perEpoch = max((lengths.count + options.batchSize - 1) / options.batchSize, 1)
-    let steps = options.maxSteps ?? options.epochs * perEpoch
+    let perEpoch = max(options.stepsPerEpoch(examples: lengths.count), 1)
+    let steps = options.totalSteps(examples: lengths.count)
     let supervised = examples.map(\.supervisedCount)
     var largest = (tokens: 0, supervised: 0)
     for first in stride(from: 0, to: steps, by: perEpoch) {

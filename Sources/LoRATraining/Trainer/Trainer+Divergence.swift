@@ -3,6 +3,7 @@
 // An ordinary step pays nothing for this: the same rows run once more, one by one, with every value
 // looked at, and only when the run ends here anyway.
 
+import LoRAJSON
 import LoRAModels
 import LoRANN
 import LoRATensor
@@ -27,7 +28,7 @@ extension Trainer {
       return TrainingError(
         message: message + Self.listed(batch), hint: "lower the learning rate")
     }
-    let count = faults.count == 1 ? "1 row" : "\(faults.count) rows"
+    let count = faults.count.counted("row")
     message += "; \(count) of \(batch.count) did it: \(Self.listed(faults.map(\.0)))"
     message += "; the first value that was no number: \(first.value)"
     message += first.isGradient ? " in the gradient, on the way back through " : " out of "

@@ -51,9 +51,13 @@ extension Trainer {
         ? nil : "\(setting.key) was \(before ?? "unset") and is \(setting.value)"
     }
     guard differences.isEmpty else {
+      let isLonger = differences.contains { $0.hasPrefix("epochs ") || $0.hasPrefix("max_steps ") }
       throw refuse(
         "the run was started with other settings: " + differences.joined(separator: "; "),
-        "resume with the settings of config.resolved.yaml, or start a new run")
+        "resume with the settings of config.resolved.yaml, or start a new run"
+          + (isLonger
+            ? "; init_adapter begins one where this adapter is, for as many steps as you like" : "")
+      )
     }
     guard step <= totalSteps else {
       throw refuse("the checkpoint is of step \(step) of \(totalSteps)", "start a new run")

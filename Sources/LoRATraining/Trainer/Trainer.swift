@@ -71,11 +71,12 @@ public final class Trainer {
   package var isFinite: Bool { parameters.allSatisfy { $0.parameter.value.firstNonFinite == nil } }
 
   /// Steps of the run.
-  public var totalSteps: Int { options.maxSteps ?? options.epochs * stepsPerEpoch }
+  public var totalSteps: Int { options.totalSteps(examples: examples.count) }
 
-  private var stepsPerEpoch: Int {
-    (examples.count + options.batchSize - 1) / options.batchSize
-  }
+  /// Those in which the learning rate rises.
+  public var warmupSteps: Int { options.warmupSteps(of: totalSteps) }
+
+  private var stepsPerEpoch: Int { options.stepsPerEpoch(examples: examples.count) }
 
   /// Runs all steps, or until `onStep` says to stop.
   ///
@@ -85,7 +86,7 @@ public final class Trainer {
   @discardableResult
   public func fit(onStep: (StepReport) throws -> Bool = { _ in true }) throws -> TrainingSummary {
     var summary = TrainingSummary(steps: completedSteps)
-    let warmup = Int((Double(totalSteps) * options.warmupRatio).rounded(.up))
+    let warmup = warmupSteps
     for step in completedSteps..<max(totalSteps, completedSteps) {
       let epoch = step / stepsPerEpoch
       // Warm-up begins above 0: the first step learns too.

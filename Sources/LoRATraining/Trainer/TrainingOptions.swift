@@ -8,6 +8,8 @@ public struct TrainingOptions: Sendable, Hashable {
   public var schedule: LearningRateSchedule = .linear
   /// The share of the steps in which it rises from 0.
   public var warmupRatio: Double = 0.03
+  /// The steps in which it rises, in place of the share.
+  public var warmupSteps: Int?
   /// LoRA+: what the learning rate of B, of DoRA's magnitudes and of biases is multiplied by, the
   /// same as A's if unset.
   public var loraPlusRatio: Float?
@@ -15,8 +17,8 @@ public struct TrainingOptions: Sendable, Hashable {
   public var weightDecay: Float = 0.01
   /// The largest norm that all gradients together may have; 0 for no limit.
   public var maxGradNorm: Float = 1
-  /// Passes over the data, if `maxSteps` is unset.
-  public var epochs: Int = 1
+  /// Passes over the data, if `maxSteps` is unset; of a part of one, the first rows of its order.
+  public var epochs: Double = 1
   /// Optimizer steps, whatever the data's size.
   public var maxSteps: Int?
   /// Examples of an optimizer step.
@@ -30,6 +32,19 @@ public struct TrainingOptions: Sendable, Hashable {
 
   /// The defaults.
   public init() {}
+
+  /// Optimizer steps of a pass over the data.
+  package func stepsPerEpoch(examples: Int) -> Int { (examples + batchSize - 1) / batchSize }
+
+  /// Optimizer steps of the run; a started one counts, as in transformers.
+  package func totalSteps(examples: Int) -> Int {
+    maxSteps ?? Int((epochs * Double(stepsPerEpoch(examples: examples))).rounded(.up))
+  }
+
+  /// Steps in which the learning rate rises.
+  package func warmupSteps(of total: Int) -> Int {
+    warmupSteps.map { min($0, total) } ?? Int((Double(total) * warmupRatio).rounded(.up))
+  }
 
   /// - Throws: `TrainingError` naming the first value that cannot be.
   public func validate() throws {
@@ -59,7 +74,15 @@ public struct TrainingOptions: Sendable, Hashable {
       (
         maxGradNorm >= 0 && !maxGradNorm.isNaN, "the largest gradient norm is \(maxGradNorm)",
         "1 is usual, 0 switches clipping off"
-      ), (epochs >= 1, "the number of epochs is \(epochs)", "1 to 3 are usual"),
+      ),
+      (
+        epochs > 0 && epochs <= 1e6, "the number of epochs is \(epochs.shortText)",
+        "1 to 3 are usual"
+      ),
+      (
+        warmupSteps.map { $0 >= 0 } ?? true, "the number of warm-up steps is \(warmupSteps ?? 0)",
+        "give 0 or more, or leave it out"
+      ),
       (
         maxSteps.map { $0 >= 1 } ?? true, "the number of steps is \(maxSteps ?? 0)",
         "give at least one step, or leave it out"
@@ -70,6 +93,11 @@ public struct TrainingOptions: Sendable, Hashable {
       holds ? nil : TrainingError(message: message, hint: hint)
     }
   }
+}
+
+extension Double {
+  /// 1 for 1.0, 0.5 for 0.5.
+  package var shortText: String { Int(exactly: self).map { "\($0)" } ?? "\(self)" }
 }
 
 /// A run that cannot start or cannot go on.
