@@ -49,13 +49,7 @@ public final class LanguageModel {
     network = try source.network(computeType: precision.computeType, asStored: asStored)
     self.encoder = encoder
     path = source.path
-    guard encoder.tokenizer.vocabularySize <= network.configuration.vocabularySize else {
-      throw ModelFileError(
-        file: path,
-        message: "the tokenizer has \(encoder.tokenizer.vocabularySize) tokens, the embedding "
-          + "\(network.configuration.vocabularySize) rows",
-        hint: "the tokenizer and the weights do not belong together: use another model")
-    }
+    try source.check(encoder, fits: network.configuration)
   }
 
   /// Puts a new adapter beside the model's linear layers; everything else is frozen.

@@ -45,6 +45,16 @@ package enum ModelSource {
     }
   }
 
+  /// - Throws: `ModelFileError` where the tokenizer has tokens for which the embedding has no row.
+  package func check(_ encoder: TextEncoder, fits sizes: ModelConfiguration) throws {
+    let (tokens, rows) = (encoder.tokenizer.vocabularySize, sizes.vocabularySize)
+    guard tokens <= rows else {
+      throw ModelFileError(
+        file: path, message: "the tokenizer has \(tokens) tokens, the embedding \(rows) rows",
+        hint: "the tokenizer and the weights do not belong together: use another model")
+    }
+  }
+
   /// The sizes.
   package func configuration() throws -> ModelConfiguration {
     switch self {

@@ -104,7 +104,7 @@ struct ExtractCommand: ParsableCommand {
   /// The sequences to compare on; nil where the model has no tokenizer to make them with.
   private func sample(_ source: ModelSource) throws -> [[Int32]]? {
     do {
-      return try ModelComparison.sample(data, source.encoder())
+      return try ModelComparison.sample(data, of: source)
     } catch  where data == nil {
       Console.warn("the adapter is not compared with the tuned model: \(error)")
       return nil

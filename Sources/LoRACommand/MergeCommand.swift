@@ -67,7 +67,7 @@ struct MergeCommand: ParsableCommand {
         Console.warn("\(folder): \(warning)")
       }
     }
-    let sample = try ModelComparison.sample(data, source.encoder())
+    let sample = try ModelComparison.sample(data, of: source)
     let merged = try MergedModel(network, of: source, adapters: names, dtype: dtype?.dtype)
     let interruption = Interruption(note: "removing what was written; once more to end at once")
     let progress = WriteProgress(total: merged.byteCount)

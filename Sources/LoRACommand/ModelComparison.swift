@@ -6,7 +6,9 @@ import LoRATraining
 
 enum ModelComparison {
   /// The sequences to compare on: of the rows in a file the first 32, else some built-in texts.
-  static func sample(_ data: String?, _ encoder: TextEncoder) throws -> [[Int32]] {
+  static func sample(_ data: String?, of source: ModelSource) throws -> [[Int32]] {
+    let encoder = try source.encoder()
+    try source.check(encoder, fits: source.configuration())
     guard let data else { return SampleTexts.all.map { encoder.prompt(text: $0) } }
     let rows = try Dataset(
       contentsOf: StandardInput.path(data), encoder: encoder, maxLength: 512, truncation: .truncate)
