@@ -2,6 +2,7 @@
 
 public import Foundation
 import LoRAAdapters
+import LoRAFormats
 import LoRAModels
 public import LoRATensor
 
@@ -22,9 +23,14 @@ public func convertAdapter(
   at adapter: URL, to target: AdapterTarget, output: URL, base: URL? = nil,
   dtype: DType? = nil, overwrite: Bool = false
 ) throws -> ConversionReport {
-  let layout = try base.map { try LlamaLayout(ModelSource(path: $0.path).configuration()) }
-  return try AdapterConversion(adapter.path, to: target, layout: layout, dtype: dtype)
+  let source = try base.map { try ModelSource(path: $0.path) }
+  let layout = try source.map { try LlamaLayout($0.configuration()) }
+  var report = try AdapterConversion(adapter.path, to: target, layout: layout, dtype: dtype)
     .write(to: output.path, overwrite: overwrite)
+  if target == .mlx, case .folder(let folder) = source {
+    report.warnings += try ModelConfiguration.warningsForMLX(folder)
+  }
+  return report
 }
 
 extension LlamaLayout {

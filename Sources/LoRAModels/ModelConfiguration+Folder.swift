@@ -35,7 +35,7 @@ extension ModelConfiguration {
       throw reader.failure("head_dim", "a head dimension of \(dimension)")
     }
     headDimension = dimension
-    let epsilon = try reader.number("rms_norm_eps") ?? 1e-6
+    let epsilon = try reader.number("rms_norm_eps") ?? Self.defaultEpsilon
     guard epsilon > 0, epsilon < 1 else {
       throw reader.failure("rms_norm_eps", "\(epsilon) is not in (0, 1)")
     }
@@ -43,6 +43,9 @@ extension ModelConfiguration {
     ropeBase = try RopeScaling(reader).base
     tiesEmbeddings = try reader.flag("tie_word_embeddings")
   }
+
+  /// `rms_norm_eps` where config.json has none, in transformers' classes of Llama and Mistral.
+  static let defaultEpsilon = 1e-6
 }
 
 /// Takes values out of config.json, with their kinds and ranges checked.

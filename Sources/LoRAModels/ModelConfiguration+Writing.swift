@@ -1,4 +1,4 @@
-// Writes config.json for a model that came from a GGUF file.
+// Writes config.json: for a model that came from a GGUF file, and so that every reader takes it alike.
 
 package import LoRAFormats
 package import LoRAJSON
@@ -6,13 +6,32 @@ import LoRANN
 package import LoRATensor
 
 extension ModelConfiguration {
-  /// The content of a config.json that describes the model in a GGUF file, in the spelling that
-  /// transformers 4 and 5 both read.
+  /// A config.json in the spelling of every reader, for weights of this type.
+  ///
+  /// transformers 5 reads `rope_parameters` and `dtype`, version 4 `rope_theta`, `rope_scaling` and
+  /// `torch_dtype`, mlx-lm 0.32 the former two of version 4; a key that is missing has another
+  /// default in mlx-lm (`tie_word_embeddings`) or none (`rms_norm_eps`).
+  /// - Parameter path: the folder or file that the configuration is of, for errors.
+  /// - Throws: `ModelFileError` naming the key.
+  package static func completed(
+    _ configuration: JSONObject, of path: String, dtype: DType, tiesEmbeddings: Bool
+  ) throws -> JSONObject {
+    let reader = ConfigurationReader(folder: ModelFolder(path: path, configuration: configuration))
+    var result = configuration
+    for (key, value) in try RopeScaling(reader).keys { result[key] = value }
+    for key in ["dtype", "torch_dtype"] { result[key] = .string(dtype.name) }
+    result["tie_word_embeddings"] = .bool(tiesEmbeddings)
+    if reader.value("rms_norm_eps") == nil { result["rms_norm_eps"] = .number(defaultEpsilon) }
+    return result
+  }
+
+  /// The content of a config.json that describes the model in a GGUF file; `completed` adds what
+  /// the weights beside it decide.
   ///
   /// - Parameter stops: the tokens that end a text, EOS first.
   /// - Throws: `ModelFileError` naming what config.json cannot say.
   package func configJSON(
-    gguf: GGUFFile, dtype: DType, bos: Int32?, stops: [Int32]
+    gguf: GGUFFile, bos: Int32?, stops: [Int32]
   ) throws -> JSONObject {
     func ids(_ ids: [Int32]) -> JSONValue {
       let values = ids.map { JSONValue.integer(Int($0)) }
@@ -35,7 +54,6 @@ extension ModelConfiguration {
       "num_key_value_heads": .integer(keyValueHeadCount), "pretraining_tp": 1,
       "rms_norm_eps": .number(Double(normEpsilon.description) ?? Double(normEpsilon)),
       "rope_scaling": try ropeScaling(gguf), "rope_theta": .number(ropeBase),
-      "tie_word_embeddings": .bool(tiesEmbeddings), "torch_dtype": .string(dtype.name),
       "use_cache": true, "vocab_size": .integer(vocabularySize),
     ]
   }

@@ -88,6 +88,29 @@ struct ConvertTests {
     #expect(facts["layers"] == 14)
   }
 
+  /// A base that transformers 5 saved: mlx-lm reads another rotation there, and nothing of it in ours.
+  @Test func aBaseThatMLXReadsOtherwiseIsNamed() throws {
+    let text = """
+      {"model_type": "llama", "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24,
+       "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+       "max_position_embeddings": 64, "tie_word_embeddings": false,
+       "rope_parameters": {"rope_theta": 12345.0, "rope_type": "default"}}
+      """
+    let base = folder.file("base")
+    try FileManager.default.createDirectory(
+      atPath: base, withIntermediateDirectories: false)
+    try folder.write(Array(text.utf8), to: "base/config.json")
+    let made = try convert(adapter, "mlx", "out", ["--model", base])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    #expect(
+      made.errors == """
+        warning: \(base)/config.json: mlx-lm does not read rope_parameters and would compute with \
+        another rotation: add "rope_theta": 12345.0
+
+        """)
+    #expect(try convert(adapter, "portable", "portable", ["--model", base]).errors == "")
+  }
+
   @Test func mistakes() throws {
     let cases: [([String], Int32, String)] = [
       (["convert", adapter, "--to", "onnx", "--output", "x"], 64, "'gguf', 'peft', 'mlx'"),

@@ -57,8 +57,12 @@ struct MergeTests {
         try Data(contentsOf: URL(fileURLWithPath: folder.file("out/" + name)))
           == Fixture.data("folder/tied-f32/" + name))
     }
-    #expect(try object("out/config.json")["tie_word_embeddings"] == true)
-    #expect(try object("out/config.json")["torch_dtype"] == "float32")
+    let configuration = try object("out/config.json")
+    #expect(configuration["tie_word_embeddings"] == true)
+    #expect(configuration["torch_dtype"] == "float32" && configuration["dtype"] == "float32")
+    #expect(configuration["rope_theta"] == 5000.0 && configuration["rope_scaling"] == .null)
+    #expect(
+      configuration["rope_parameters"] == ["rope_theta": 5000.0, "rope_type": "default"])
     let expected = try logProbabilities(model, adapter: adapter)
     expectClose(
       actual: try logProbabilities(folder.file("out")), expected: expected, atol: 1e-4, rtol: 0)
@@ -130,6 +134,31 @@ struct MergeTests {
         hint: name another folder for the result
 
         """)
+  }
+
+  /// A tokenizer of another model, whose tokens have no row in the embedding.
+  @Test func theTokenizerMustFit() throws {
+    let base = folder.file("base")
+    try FileManager.default.copyItem(atPath: Fixture.path("folder/sharded-bf16"), toPath: base)
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+      try FileManager.default.copyItem(atPath: model + "/" + name, toPath: base + "/" + name)
+    }
+    let message = """
+      \(base): the tokenizer has 269 tokens, the embedding 48 rows
+      hint: the tokenizer and the weights do not belong together: use another model
+
+      """
+    let result = try merge(["--model": base, "--adapter": Fixture.path("adapters/o-proj")])
+    #expect(result.exitCode == 1)
+    #expect(result.errors == "Error: " + message)
+    #expect(left == ["base"])
+    let extracted = try LoraProcess.run([
+      "extract", "--model", base, "--tuned", base, "--rank", "2", "--output", folder.file("x"),
+    ])
+    #expect(
+      extracted.errors.hasPrefix(
+        "warning: the adapter is not compared with the tuned model: " + message),
+      "\(extracted.errors)")
   }
 
   /// A copy of the adapter with another alpha, or whatever `change` does to its configuration.
@@ -260,6 +289,11 @@ struct MergeTests {
       #expect(result.exitCode == 0, "\(result.errors)")
       return try #require(try JSONValue(parsing: result.output).objectValue)
     }
+    let configuration = try object("out/config.json")
+    #expect(configuration["torch_dtype"] == "float32" && configuration["dtype"] == "float32")
+    #expect(configuration["rope_theta"] == 100000.0 && configuration["rope_scaling"] == .null)
+    #expect(
+      configuration["rope_parameters"] == ["rope_theta": 100000.0, "rope_type": "default"])
     let expected = try score(gguf, ["--adapter", adapter])
     let actual = try score(folder.file("out"), [])
     #expect(actual["tokens"] == expected["tokens"])

@@ -354,18 +354,6 @@ struct GGUFAdapter {
         == "\(path): the adapter is in the form \"peft\" already\n"
         + "hint: to fold its scale into the factors, use --to portable; with --dtype it gets "
         + "another element type")
-    var head = try AdapterFolder()
-    head.configuration["target_modules"] = ["lm_head"]
-    head.tensors = [
-      ("base_model.model.lm_head.lora_A.weight", Tensor.full([2, 16], 1)),
-      ("base_model.model.lm_head.lora_B.weight", Tensor.full([40, 2], 1)),
-    ]
-    let tied = LlamaLayout(
-      layerCount: 2, hiddenSize: 16, intermediateSize: 24, headCount: 4, keyValueHeadCount: 2,
-      headDimension: 4, vocabularySize: 40, tiesEmbeddings: true)
-    #expect(
-      refusal(try head.write(), .gguf, layout: tied).contains(
-        "the adapter has a pair for lm_head, but the base's head is its embedding"))
     #expect(
       refusal(folder.file("none"), .gguf)
         == "DIR/none: there is no such file or folder\nhint: check the path of the adapter")

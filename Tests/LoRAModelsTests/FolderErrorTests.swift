@@ -113,8 +113,11 @@ struct FolderErrorTests {
     .key(
       "rope_parameters", ["rope_type": "linear"], "rope_parameters.factor: is missing"),
     .key(
-      "rope_scaling", ["type": "dynamic", "factor": 2],
+      "rope_scaling", ["type": "linear", "factor": 2],
       "rope_scaling: contradicts rope_parameters"),
+    .key(
+      "rope_theta", 50000,
+      "rope_theta: 50000.0 contradicts the 10000.0 of rope_parameters.rope_theta"),
     .key(
       "rope_parameters", ["rope_type": "llama3", "factor": 8],
       "rope_parameters.low_freq_factor: is missing"),

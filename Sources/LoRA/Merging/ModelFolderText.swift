@@ -20,11 +20,8 @@ package struct ModelFolderText {
     switch source {
     case .folder(let base):
       try copy(base, to: folder)
-      var configuration = base.configuration
-      // transformers 5 says dtype, version 4 torch_dtype.
-      let keys = ["dtype", "torch_dtype"].filter { configuration[$0] != nil }
-      for key in keys.isEmpty ? ["torch_dtype"] : keys { configuration[key] = .string(dtype.name) }
-      configuration["tie_word_embeddings"] = .bool(tiesEmbeddings)
+      let configuration = try ModelConfiguration.completed(
+        base.configuration, of: base.path, dtype: dtype, tiesEmbeddings: tiesEmbeddings)
       try write(.object(configuration), to: folder, "config.json")
     case .gguf(let file):
       try write(file, to: folder, dtype: dtype, tiesEmbeddings: tiesEmbeddings)
@@ -64,9 +61,9 @@ package struct ModelFolderText {
       let tokenizer = try Tokenizer(description)
       let eos = tokenizer.eosTokenID.map { [$0] } ?? []
       let stops = eos + tokenizer.endOfGenerationTokenIDs.filter { !eos.contains($0) }.sorted()
-      var configuration = try sizes.configJSON(
-        gguf: gguf, dtype: dtype, bos: tokenizer.bosTokenID, stops: eos)
-      configuration["tie_word_embeddings"] = .bool(tiesEmbeddings)
+      let configuration = try ModelConfiguration.completed(
+        sizes.configJSON(gguf: gguf, bos: tokenizer.bosTokenID, stops: eos), of: gguf.path,
+        dtype: dtype, tiesEmbeddings: tiesEmbeddings)
       try write(.object(configuration), to: folder, "config.json")
       try write(try description.tokenizerJSON(), to: folder, "tokenizer.json")
       try write(

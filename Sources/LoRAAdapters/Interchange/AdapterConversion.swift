@@ -42,6 +42,8 @@ public struct ConversionReport: Sendable, Hashable {
   public let vanished: Int
   /// Tensors that say nothing about the adapter and were left out.
   public let leftOut: [String]
+  /// What readers of the new form take otherwise than PEFT does, for people.
+  public package(set) var warnings: [String]
 
   /// Whether the factors are bit for bit those of the input.
   public var isExact: Bool { exactlyFolded + roundedFolded + padded == 0 && dtype == nil }
@@ -54,6 +56,7 @@ package struct AdapterConversion {
   private let writer: Writer
   private let report: FoldingReport
   private let dtype: DType?
+  private let warnings: [String]
 
   private enum Writer {
     case file(GGUFWriter)
@@ -94,6 +97,13 @@ package struct AdapterConversion {
     }
     let adapter = try AdapterWeights(path, layout: layout)
     self.adapter = adapter
+    if form == .mlx {
+      try adapter.refuseTied(layout) { _ in
+        "mlx-lm changes the head with it as well, which \(target.form?.title ?? "a PEFT folder") "
+          + "cannot say"
+      }
+    }
+    warnings = target == .portable ? adapter.tiedWarnings(layout) : []
     var report = FoldingReport()
     switch target {
     case .gguf:
@@ -154,7 +164,7 @@ package struct AdapterConversion {
       output: output, layerCount: adapter.modules.count, parameterCount: adapter.parameterCount,
       exactlyFolded: report.exact, roundedFolded: report.rounded, padded: report.padded,
       dtype: dtype, narrowed: report.narrowed, vanished: report.vanished,
-      leftOut: target == .peft ? [] : adapter.extras.map(\.name))
+      leftOut: target == .peft ? [] : adapter.extras.map(\.name), warnings: warnings)
   }
 
   private func checkFree(_ file: String, overwrite: Bool) throws {

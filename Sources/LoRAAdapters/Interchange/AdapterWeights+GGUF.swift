@@ -114,10 +114,10 @@ extension AdapterWeights {
       beyond: [], target: "GGUF", because: "llama.cpp reads A and B of pairs alone",
       hint: Self.mergeHint)
     try layout.check(self)
-    if layout.tiesEmbeddings, modules.contains(where: { $0.path == "lm_head" }) {
-      throw failure(
-        "the adapter has a pair for lm_head, but the base's head is its embedding: llama.cpp has no "
-          + "tensor to put it on", "merge the adapter into its model with lora merge instead")
+    try refuseTied(layout) { module in
+      module.isEmbedding
+        ? "llama.cpp would take it for the head's as well"
+        : "llama.cpp has no tensor to put it on"
     }
     var adapter = self
     var report = FoldingReport()

@@ -80,12 +80,10 @@ extension AdapterWeights {
         "merge the adapter into its model with lora merge instead")
     }
     // mlx-lm's tied head is its embedding with the pair, PEFT's is the embedding without.
-    if modules.contains(where: \.isEmbedding), layout?.tiesEmbeddings ?? true {
-      throw failure(
-        "the adapter has a pair for the embedding, which in MLX would change a tied head as well",
-        layout == nil
-          ? "give --model to show that the base's head is its own"
-          : "merge the adapter into its model with lora merge instead")
+    try refuseTied(layout) { module in
+      module.isEmbedding
+        ? "mlx-lm would change the head with it as well"
+        : "mlx-lm has no such layer and refuses the adapter"
     }
     var adapter = self
     var report = FoldingReport()
