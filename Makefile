@@ -35,9 +35,10 @@ conformance: build
 	@LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" Scripts/conformance/run.sh
 	@Scripts/conformance/tensorboard.sh
 
-# The proof that llama.cpp and mlx-lm read converted adapters; installs Python packages.
+# The proof that llama.cpp and mlx-lm read converted adapters and merged models, and that llama.cpp
+# makes the same tokens; installs Python packages.
 conformance-readers: build
-	@Scripts/conformance/readers.sh
+	@LORA_DEMO_MODEL="$$(Scripts/demo-model.sh)" Scripts/conformance/readers.sh
 
 # Speed against this machine's own limits; run it on an idle machine. Each case has its own process.
 bench: setup

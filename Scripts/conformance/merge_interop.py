@@ -89,8 +89,7 @@ def difference(a, b):
 def check_gguf(gguf, binary, work):
     base = load_base(gguf)
     base = random_adapter(base, work / "adapter", r=8, lora_alpha=16, target_modules="all-linear")
-    tokenizer = AutoTokenizer.from_pretrained(str(Path(gguf).parent), gguf_file=Path(gguf).name)
-    ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    ids = torch.tensor([demo_model.tokenizer(gguf).encode(TEXTS[0]).ids])
     adapted = load_adapter(base, work / "adapter")
     expected = logits(adapted, ids).log_softmax(-1)
     merged = adapted.merge_and_unload().state_dict()

@@ -1,4 +1,4 @@
-"""Proves with llama.cpp and mlx-lm that `lora convert` writes adapters as they read them.
+"""Proves with llama.cpp and mlx-lm that `lora convert` and `lora merge` write what they read.
 
     Scripts/conformance/readers.sh [LORA_BINARY]       # installs the readers and runs this
 
@@ -6,10 +6,14 @@ The base is the tiny Llama of Fixtures/adapters (2 heads for keys under 4 for qu
 shows). PEFT makes adapters of it and says what their logits are; `lora convert` makes a GGUF file, an MLX folder and a
 portable folder of each; llama.cpp, mlx-lm and PEFT load these with their own code, and their logits must be PEFT's.
 Then every form is converted back, and its factors must be those of PEFT's file, bit for bit, where nothing was folded.
+The same on a base whose head is its embedding: pairs of either are refused where a reader means another thing by them.
+`lora merge` makes folders of bases whose rotation is no tool's default, folders and GGUF files: transformers and mlx-lm must
+give PEFT's logits, and the tokenizer of a GGUF file's folder the tokens of Fixtures/tokenizer.
 Exits 0 if all of it holds, else 1.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,10 +26,16 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from transformers import AutoTokenizer, LlamaForCausalLM  # noqa: E402
+from transformers.utils import logging  # noqa: E402
+
+logging.disable_progress_bar()
+logging.set_verbosity_error()
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Scripts" / "fixtures"))
 import adapters as tiny  # noqa: E402
+import vocabularies  # noqa: E402
 
 TOLERANCE = 1e-4
 LEAST_EFFECT = 0.1
@@ -60,6 +70,29 @@ CASES = {
         ("gguf", "mlx", "portable")),
 }
 
+# The same of a base whose head is its embedding.
+TIED_CASES = {
+    "plain": CASES["plain"],
+    "head": (CASES["head"][0], None, None, ("gguf", "mlx")),
+    "embedding": (CASES["embedding"][0], None, None, ("gguf", "mlx")),
+    "DoRA": CASES["DoRA"],
+}
+BASES = {"": ({}, CASES), "tied: ": (dict(tie_word_embeddings=True), TIED_CASES)}
+
+# Bases to merge into, as transformers 5 saves them, with rope_parameters alone: name → (configuration, targets).
+ROTATION = dict(rope_type="default", rope_theta=12345.0)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=32)  # fmt: skip
+MERGES = {
+    "theta": (dict(rope_parameters=ROTATION), ALL),
+    "theta, tied": (dict(rope_parameters=ROTATION, tie_word_embeddings=True), ALL),
+    "linear scaling": (dict(rope_parameters=ROTATION | dict(rope_type="linear", factor=4.0)), ALL),
+    "Llama 3's scaling": (dict(rope_parameters=ROTATION | LLAMA3, tie_word_embeddings=True), ALL),
+    "the head of a tied base": (dict(rope_parameters=ROTATION, tie_word_embeddings=True), ["lm_head", "k_proj"]),
+    "no theta": (dict(tie_word_embeddings=True), ["model.embed_tokens", "v_proj"]),
+}
+TOKENIZER = ROOT / "Fixtures" / "folder" / "tied-f32"  # 269 tokens
+
 
 def run(*command):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -70,9 +103,9 @@ def peft_logits(model):
         return model(torch.tensor([TOKENS])).logits[0].float().numpy()
 
 
-def make_adapter(name, options, folder):
+def make_adapter(name, options, folder, base):
     """An adapter of PEFT's with every trained number drawn, and its logits."""
-    model = get_peft_model(tiny.make_base(), LoraConfig(task_type="CAUSAL_LM", **options)).eval()
+    model = get_peft_model(tiny.make_base(**base), LoraConfig(task_type="CAUSAL_LM", **options)).eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -143,11 +176,13 @@ def mlx_logits(base, adapter=None):
     return np.array(model(mx.array([TOKENS]))[0].astype(mx.float32))
 
 
-def base_for_llama_cpp(path):
-    """The fixture's base with the key that says there is no tokenizer, which llama.cpp asks for."""
+def base_for_llama_cpp(model, path):
+    """The base with the key that says there is no tokenizer, which llama.cpp asks for; a tied head counts once."""
     import gguf
 
-    reader = gguf.GGUFReader(tiny.OUT / "base.gguf")
+    plain = path.with_name("plain.gguf")
+    tiny.write_gguf(model, plain)
+    reader = gguf.GGUFReader(plain)
     writer = gguf.GGUFWriter(path, "llama")
     for key, field in reader.fields.items():
         if key.startswith("GGUF.") or key == "general.architecture":
@@ -156,14 +191,15 @@ def base_for_llama_cpp(path):
     writer.add_tokenizer_model("no_vocab")
     writer.add_vocab_size(tiny.CONFIG.vocab_size)
     for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data)
+        if tensor.name != "output.weight" or not model.config.tie_word_embeddings:
+            writer.add_tensor(tensor.name, tensor.data)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def check_gguf(path):
+def check_gguf(path, base):
     """What llama.cpp's loader looks for, through the package `gguf`."""
     import gguf
 
@@ -176,7 +212,7 @@ def check_gguf(path):
     for name in names:
         assert name.removesuffix(".lora_a") + ".lora_b" in names or name.endswith(".lora_b"), name
     shapes = {tensor.name: list(map(int, tensor.shape)) for tensor in reader.tensors}
-    base = {tensor.name: list(map(int, tensor.shape)) for tensor in gguf.GGUFReader(tiny.OUT / "base.gguf").tensors}
+    base = {tensor.name: list(map(int, tensor.shape)) for tensor in gguf.GGUFReader(base).tensors}
     for name in {name.rsplit(".", 1)[0] for name in names}:
         a, b, of_base = shapes[name + ".lora_a"], shapes[name + ".lora_b"], base[name]
         if name == "token_embd.weight":
@@ -187,21 +223,26 @@ def check_gguf(path):
 
 class Proof:
     def __init__(self, lora, work):
-        self.lora, self.work = lora, work
+        self.lora, self.place = lora, work
         self.failures, self.checks = [], 0
-        self.base = work / "base"
-        model = tiny.make_base()
+
+    def use_base(self, title, options):
+        """Makes the base of the cases that follow."""
+        self.title, self.options = title, options
+        self.work = self.place / (title.strip(": ") or "base")
+        self.base = self.work / "base"
+        model = tiny.make_base(**options)
         model.save_pretrained(self.base)
         self.base_logits = peft_logits(model)
-        base_for_llama_cpp(work / "base.gguf")
-        self.llama = LlamaCpp(work / "base.gguf")
+        base_for_llama_cpp(model, self.work / "base.gguf")
+        self.llama = LlamaCpp(self.work / "base.gguf")
         self.compare("the base in llama.cpp", self.llama.logits(), self.base_logits)
         self.compare("the base in mlx-lm", mlx_logits(self.base), self.base_logits)
 
     def note(self, name, fault):
         self.checks += 1
         if fault:
-            self.failures.append(f"{name}: {fault}")
+            self.failures.append(f"{self.title}{name}: {fault}")
 
     def compare(self, name, actual, expected):
         if actual is None:
@@ -212,7 +253,7 @@ class Proof:
 
     def case(self, name, options, same_in_gguf, same_in_mlx, refused):
         folder = self.work / name.replace(" ", "-")
-        expected = make_adapter(name, options, folder / "peft")
+        expected = make_adapter(name, options, folder / "peft", self.options)
         assert np.abs(expected - self.base_logits).max() > LEAST_EFFECT, name
         for target in ("gguf", "mlx", "portable"):
             output = folder / (target + (".gguf" if target == "gguf" else ""))
@@ -236,7 +277,8 @@ class Proof:
         other, folder = self.work / "other", self.work / "wrong-heads"
         other.mkdir()
         (other / "config.json").write_text(json.dumps(settings))
-        expected = make_adapter("wrong heads", dict(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj"]), folder)
+        options = dict(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj"])
+        expected = make_adapter("wrong heads", options, folder, self.options)
         made = run(self.lora, "convert", folder, "--to", "gguf", "--output", folder / "a.gguf", "--model", other)
         off = np.abs(self.llama.logits(folder / "a.gguf") - expected).max() if made.returncode == 0 else 0
         self.note("an adapter with its rows in a wrong order", None if off > LEAST_EFFECT else "is not noticed")
@@ -244,7 +286,7 @@ class Proof:
     def read(self, name, target, output, expected):
         try:
             if target == "gguf":
-                check_gguf(output)
+                check_gguf(output, self.work / "base.gguf")
                 self.compare(name, self.llama.logits(output), expected)
             elif target == "mlx":
                 self.compare(name, mlx_logits(self.base, output), expected)
@@ -260,7 +302,54 @@ class Proof:
     def with_peft(self, folder):
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return peft_logits(PeftModel.from_pretrained(tiny.make_base(), folder).eval())
+            # True of every adapter of such a layer; PEFT merges them wrongly, `lora merge` does not.
+            warnings.filterwarnings("ignore", message=".*tie_word_embeddings=True.*")
+            return peft_logits(PeftModel.from_pretrained(tiny.make_base(**self.options), folder).eval())
+
+    def merge(self, name, options, targets):
+        """A merged model in transformers and in mlx-lm; the base itself is one that mlx-lm reads otherwise."""
+        self.title = "merge: "
+        folder = self.place / "merge" / name.replace(" ", "-")
+        options = dict(options, vocab_size=269)
+        tiny.make_base(**options).save_pretrained(folder / "base")
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(TOKENIZER / file, folder / "base" / file)
+        expected = make_adapter(name, dict(r=4, lora_alpha=8, target_modules=targets), folder / "peft", options)
+        base = folder / "base"
+        self.read_merged(name, base, folder, expected)
+        if targets == ALL:
+            made = run(self.lora, "convert", folder / "peft", "--to", "mlx", "--output", folder / "mlx", "--model", base)
+            warned = made.returncode == 0 and "mlx-lm does not read rope_parameters" in made.stderr
+            self.note(f"{name}: the base in mlx-lm", None if warned else "no warning: " + made.stderr)
+
+    def merge_gguf(self, fixture, name):
+        """The same of a GGUF file; the folder's tokenizer must give the tokens of the fixture."""
+        self.title = "merge from GGUF: "
+        folder = self.place / "merge-gguf" / name
+        folder.mkdir(parents=True)
+        options = dict(vocab_size=600, rope_parameters=ROTATION)
+        base = folder / "base.gguf"
+        tiny.write_gguf(tiny.make_base(**options), base, lambda writer: vocabularies.add_vocabulary(writer, name))
+        expected = make_adapter(name, dict(r=4, lora_alpha=8, target_modules=ALL), folder / "peft", options)
+        if not self.read_merged(name, base, folder, expected):
+            return
+        tokenizer = AutoTokenizer.from_pretrained(folder / "merged")
+        for case in vocabularies.cases(fixture):
+            ids = tokenizer(case["t"])["input_ids"]
+            if ids != case.get("b", case["i"]):
+                return self.note(f"{name}: its tokenizer", f"{case['t']!r} becomes {ids}")
+        self.note(f"{name}: its tokenizer", None)
+
+    def read_merged(self, name, base, folder, expected):
+        output = folder / "merged"
+        made = run(self.lora, "merge", "--model", base, "--adapter", folder / "peft", "--output", output)
+        if made.returncode != 0:
+            return self.note(name, made.stderr.strip())
+        merged, notes = LlamaForCausalLM.from_pretrained(output, dtype="auto", output_loading_info=True)
+        self.note(f"{name} in transformers", f"loading says {notes}" if any(notes.values()) else None)
+        self.compare(f"{name} in transformers", peft_logits(merged.eval()), expected)
+        self.compare(f"{name} in mlx-lm", mlx_logits(output), expected)
+        return True
 
     def back(self, name, folder, output, expected, exact):
         again = folder / ("back-from-" + output.suffix.lstrip(".") if output.suffix else "back-from-mlx")
@@ -279,9 +368,16 @@ def main():
     lora = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         proof = Proof(lora, Path(folder))
-        for name, options in CASES.items():
-            proof.case(name, *options)
-        proof.wrong_heads()
+        for title, (options, cases) in BASES.items():
+            proof.use_base(title, options)
+            for name, case in cases.items():
+                proof.case(name, *case)
+            proof.wrong_heads()
+        for name, (options, targets) in MERGES.items():
+            proof.merge(name, options, targets)
+        for fixture, names in vocabularies.NAMES.items():
+            if fixture != "tiny-default":  # tokenizer.json has no spelling for it: refused
+                proof.merge_gguf(fixture, names[0])
     for failure in proof.failures:
         print("FAILED", failure)
     print(f"{proof.checks - len(proof.failures)} passed, {len(proof.failures)} failed; logits within {proof.worst:.2g}")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the proof that llama.cpp and mlx-lm read what `lora convert` writes.
+# Runs the proofs that llama.cpp and mlx-lm read what `lora convert` and `lora merge` write, and that llama.cpp makes the
+# tokens of Fixtures/tokenizer; those of the demo model where LORA_DEMO_MODEL is its path.
 #   Scripts/conformance/readers.sh [LORA_BINARY]
 # Where Python, its packages or the readers are not to be had, it prints "SKIPPED: reason" and exits 0.
 set -euo pipefail
@@ -22,4 +23,5 @@ if [ ! -f "$readers/.complete" ]; then
 fi
 
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONPATH="$readers"
+"$python" "$root/Scripts/conformance/vocabularies.py" ${LORA_DEMO_MODEL:+"$LORA_DEMO_MODEL"}
 exec "$python" "$root/Scripts/conformance/readers.py" "$lora"
