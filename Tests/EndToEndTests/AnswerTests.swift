@@ -34,7 +34,7 @@ struct AnswerTests {
     #expect(trained.output.contains("exact match 100.0%  json valid 100.0%  regex match 100.0%"))
     let metrics = try String(contentsOfFile: folder.file("out/metrics.jsonl"), encoding: .utf8)
       .split(separator: "\n").map { try #require(try JSONValue(parsing: String($0)).objectValue) }
-    #expect(metrics.compactMap { $0["eval_exact_match"]?.numberValue }.count == 2)
+    #expect(metrics.compactMap { $0["eval_exact_match"]?.numberValue }.count == 3)
     #expect(metrics.last?["eval_answers"]?.integerValue == 8)
     let report = try String(contentsOfFile: folder.file("out/report.html"), encoding: .utf8)
     #expect(report.contains("answers, share of rows"))

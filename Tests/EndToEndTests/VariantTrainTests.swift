@@ -44,12 +44,13 @@ struct VariantTrainTests {
   func resumesToTheSameBytes(flags: [String]) throws {
     let whole = try train("whole", flags + ["--save-steps", "2"])
     #expect(whole.exitCode == 0, "\(whole.errors)")
-    // The run as it was after step 2: its checkpoint, and nothing after it.
+    // The run as it was after step 2: its settings and its checkpoint, and nothing after it.
     let checkpoints = folder.file("whole/checkpoints")
     let names = try FileManager.default.contentsOfDirectory(atPath: checkpoints).sorted()
     #expect(!names.isEmpty)
     try FileManager.default.createDirectory(
       atPath: folder.file("part"), withIntermediateDirectories: true)
+    try folder.write(Array(bytes("whole/config.resolved.yaml")), to: "part/config.resolved.yaml")
     try FileManager.default.copyItem(
       atPath: checkpoints, toPath: folder.file("part/checkpoints"))
     let metrics = try String(decoding: bytes("whole/metrics.jsonl"), as: UTF8.self)
