@@ -86,15 +86,18 @@ import Testing
     }
   }
 
-  /// A disk of its own that fills up with checkpoints: the run ends with the file and the reason, and
-  /// goes on once there is room, to the same bytes.
+  /// A disk of its own that another program fills after the first checkpoints: the run ends with the
+  /// file and the reason, and goes on once there is room, to the same bytes.
   @Test(.enabled(if: SmallDisk.isPossible, "only root mounts a small disk"))
-  func aDiskThatFillsUpWithCheckpoints() throws {
-    let disk = try #require(try SmallDisk(folder.file("disk"), kilobytes: 256))
+  func aDiskThatFillsUpUnderCheckpoints() throws {
+    let disk = try #require(try SmallDisk(folder.file("disk"), kilobytes: 1 << 14))
     let (whole, output) = (folder.file("whole"), disk.path + "/out")
-    let saving = ["--save-steps", "1"]
-    #expect(try train(whole).exitCode == 0)
-    let ended = try train(output, saving)
+    let steps = ["--max-steps", "400"]
+    let saving = steps + ["--save-steps", "1", "--save-total-limit", "50"]
+    #expect(try train(whole, steps).exitCode == 0)
+    let ended = try train(output, saving) { process in
+      disk.fill(once: output + "/checkpoints/step-2", process)
+    }
     #expect(ended.exitCode == 1)
     let error = /Error: (\S+): .*: No space left on device\nhint: make room on the disk/
     let match = try #require(ended.errors.firstMatch(of: error), "\(ended.errors)")
@@ -104,7 +107,7 @@ import Testing
     let names = try FileManager.default.contentsOfDirectory(atPath: output + "/checkpoints")
     #expect(names.contains("step-\(last.1)"))
     #expect(names.allSatisfy { $0.hasPrefix("step-") })
-    #expect(disk.resize(kilobytes: 1 << 15))
+    #expect(disk.resize(kilobytes: 1 << 16))
     let resumed = try train(output, saving + ["--resume"])
     #expect(resumed.exitCode == 0, "\(resumed.errors)")
     #expect(resumed.output.contains("resuming from step \(last.1)\n"))
@@ -118,14 +121,7 @@ import Testing
     let output = disk.path + "/out"
     let metrics = output + "/metrics.jsonl"
     let ended = try train(output, ["--max-steps", "5000"]) { process in
-      let deadline = Date(timeIntervalSinceNow: 60)
-      while process.isRunning, Date() < deadline,
-        (try? String(contentsOfFile: metrics, encoding: .utf8))?.contains("\n") != true
-      { usleep(1_000) }
-      let other = open(disk.path + "/other", O_WRONLY | O_CREAT, 0o600)
-      let zeros = [UInt8](repeating: 0, count: 4096)
-      while write(other, zeros, zeros.count) > 0 {}
-      close(other)
+      disk.fill(once: metrics, process)
     }
     #expect(ended.exitCode == 1)
     #expect(
@@ -134,27 +130,4 @@ import Testing
     // Whole lines only.
     #expect(try String(contentsOfFile: metrics, encoding: .utf8).hasSuffix("}\n"))
   }
-}
-
-/// A file system in memory of a given size, for as long as the object lives.
-private final class SmallDisk {
-  let path: String
-
-  static let isPossible: Bool = {
-    guard let disk = try? TemporaryFolder() else { return false }
-    return (try? SmallDisk(disk.file("disk"), kilobytes: 64)) != nil
-  }()
-
-  init?(_ path: String, kilobytes: Int) throws {
-    self.path = path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    guard mount("none", path, "tmpfs", 0, "size=\(kilobytes)k") == 0 else { return nil }
-  }
-
-  /// Whether the file system now has the size.
-  func resize(kilobytes: Int) -> Bool {
-    mount("none", path, "tmpfs", UInt(MS_REMOUNT), "size=\(kilobytes)k") == 0
-  }
-
-  deinit { umount2(path, Int32(MNT_DETACH)) }
 }
