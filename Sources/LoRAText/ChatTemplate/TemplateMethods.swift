@@ -65,7 +65,9 @@ extension TemplateValue {
     case "get":
       return function(name) { _, arguments in
         let key = try arguments.required()
-        return try dictionary.value(for: key) ?? arguments.next() ?? .none
+        // Taken also where it is not needed: what is left over is an error.
+        let missing = arguments.next()
+        return try dictionary.value(for: key) ?? missing ?? .none
       }
     case "items", "keys", "values":
       guard let part = TemplateDictionaryView.Part(rawValue: name) else { return nil }
