@@ -50,11 +50,14 @@ struct CheckCommand: ParsableCommand {
     let report = run.report
     var roles = JSONObject()
     for (role, count) in run.data.messageCounts { roles[role] = .integer(count) }
+    var unused = JSONObject()
+    for (key, rows) in run.data.unusedKeys { unused[key] = .integer(rows) }
     let tokenizer = run.encoder.tokenizer
     Console.say(
       JSONValue.object([
         "rows": .integer(report.rows), "format": .string(run.data.format.rawValue),
         "messages_by_role": .object(roles),
+        "unused_keys": .object(unused),
         "evaluation_rows": run.evalData.map { .integer($0.count) } ?? .null,
         "tokens": .integer(report.tokens), "supervised_tokens": .integer(report.supervisedTokens),
         "supervised_share": .number(report.supervisedShare),

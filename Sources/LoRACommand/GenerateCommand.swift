@@ -6,6 +6,7 @@ import LoRA
 import LoRAGeneration
 import LoRAJSON
 import LoRAText
+import LoRATraining
 
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,7 +25,10 @@ struct GenerateCommand: ParsableCommand {
   var raw = false
 
   @Option(
-    help: "A JSON file with a list of messages, or an object with the key messages; - is stdin.")
+    help: """
+      A JSON file with a list of messages, or with a row (its messages and tools; an answer at its \
+      end is left out); - is stdin.
+      """)
   var messages: String?
 
   @OptionGroup var sampling: SamplingFlags
@@ -128,9 +132,14 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func tokens(
-    _ encoder: TextEncoder, _ conversation: [JSONValue]?, _ prompt: String
+    _ encoder: TextEncoder, _ conversation: PromptRow?, _ prompt: String
   ) throws -> [Int32] {
-    if let conversation { return try encoder.prompt(messages: conversation) }
+    if let conversation {
+      for loss in try encoder.losses(of: conversation) {
+        Console.warn("the chat template does not render \(loss)")
+      }
+      return try encoder.prompt(conversation)
+    }
     if raw { return encoder.prompt(text: prompt) }
     let system = system.map { [("system", $0)] } ?? []
     return try encoder.prompt(messages: system + [("user", prompt)])
@@ -139,7 +148,8 @@ struct GenerateCommand: ParsableCommand {
 
 /// A conversation in a JSON file.
 private enum MessagesFile {
-  static func read(_ path: String) throws -> [JSONValue] {
+  static func read(_ path: String) throws -> PromptRow {
+    let name = path == "-" ? "standard input" : path
     let data: Data
     if path == "-" {
       data = try FileHandle.standardInput.readToEnd() ?? Data()
@@ -151,18 +161,20 @@ private enum MessagesFile {
       }
     }
     guard let text = String(data: data, encoding: .utf8) else {
-      throw ValidationError("\(path): the text is not UTF-8")
+      throw ValidationError("\(name): the text is not UTF-8")
     }
     let value: JSONValue
     do {
       value = try JSONValue(parsing: text)
     } catch {
-      throw ValidationError("\(path): \(error)")
+      throw ValidationError("\(name): \(error)")
     }
-    guard let list = value.arrayValue ?? value.objectValue?["messages"]?.arrayValue else {
-      throw ValidationError(
-        "\(path): expected a list of messages, like [{\"role\": \"user\", \"content\": \"…\"}]")
+    do {
+      let row = try PromptRow(value)
+      if row.hasAnswer { Console.warn("\(name): the answer at the end is left out, and asked for") }
+      return row
+    } catch let error as DataError {
+      throw DataError(file: name, message: error.message, hint: error.hint)
     }
-    return list
   }
 }

@@ -37,7 +37,7 @@ struct ModelCard {
 
   private var baseName: String { run.model.nameOfPath }
 
-  private var isChat: Bool { format == .messages || format == .instruction }
+  private var isChat: Bool { [.messages, .conversations, .instruction].contains(format) }
 
   private var python: String {
     let base = base.identifier ?? "path/to/the/base-model"

@@ -71,7 +71,7 @@ extension AdapterOption {
 
 /// The rows that a verb reads without training on them.
 struct RowsOptions: ParsableArguments {
-  @Option(help: "The rows, one JSON object a line; - is stdin.")
+  @Option(help: "The rows: JSON objects, one a line or in one array; - is stdin.")
   var data: String
 
   @Option(

@@ -25,6 +25,10 @@ extension PreparedRun {
       \(lengths.p90), 99% \(lengths.p99), longest \(lengths.longest)
       \(stopText)
       """)
+    if !data.unusedKeys.isEmpty {
+      let keys = data.unusedKeys.map { "\($0.key) (\(Console.count($0.rows)) rows)" }
+      Console.tell("not used: " + keys.listed(atMost: 12))
+    }
     if let evalData {
       Console.tell("evaluation: \(Console.count(evalData.count, "row")) of \(evalData.file)")
     }

@@ -6,8 +6,9 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Trains a LoRA adapter on rows of examples.",
     discussion: """
-      Rows are JSON objects, one a line, all of one form:
+      Rows are JSON objects, one a line or in one array, all of one form:
         {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+        {"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}
         {"prompt": "…", "completion": "…"}
         {"instruction": "…", "input": "…", "output": "…"}
         {"text": "…"}

@@ -38,11 +38,29 @@ struct DataErrorTests {
       "d.jsonl:2: not JSON: expected a value, found '}' (column 10)\n"
         + "hint: every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}"
     ),
+    ("[\n\(good),\n\(good)\n]\n", "2 rows"),
+    ("  [\(good), {\"text\":\n \"a [ ] , \\\" } b\"}]", "2 rows"),
+    ("[]", "d.jsonl: the file is empty\nhint: write one JSON object a line"),
     (
-      "[\n{\"text\": \"a\"}\n]",
-      "d.jsonl:1: not JSON: expected a value, found the end of the text (column 2)\n"
-        + "d.jsonl:3: not JSON: expected a value, found ']' (column 1)\n"
-        + "hint: write one object a line: jq -c '.[]' does that to a JSON array"
+      "[\n\(good),\n{\"text\":\n1}, {\"text\": 2}, 3,\n\n{\"text\":\n\n}]",
+      "d.jsonl:3: text is a number, not a string\nd.jsonl:4: text is a number, not a string\n"
+        + "d.jsonl:5: the row is a number, not an object\n"
+        + "d.jsonl:6: not JSON: expected a value, found '}' (line 3 of the row, column 1)\n"
+        + "hint: write the value in quotes"
+    ),
+    (
+      "[\(good), {\"text\": \"a\"",
+      "d.jsonl:1: the array of rows has no end\n"
+        + "hint: the file was cut off, or a bracket is missing"
+    ),
+    (
+      "[\(good),\n]",
+      "d.jsonl:2: a comma before ']'\nhint: remove it: JSON has no trailing commas"
+    ),
+    (
+      "[\(good)]\n[\(good)]",
+      "d.jsonl:2: the text goes on behind the end of the array\n"
+        + "hint: a file is one array of rows, or one row a line"
     ),
     (
       "{\n  \"text\": \"a\"\n}",
@@ -60,11 +78,6 @@ struct DataErrorTests {
       (1...14).map { "{\"text\": \($0)}" }.joined(separator: "\n"),
       (1...10).map { "d.jsonl:\($0): text is a number, not a string\n" }.joined()
         + "and 4 more faulty rows\nhint: write the value in quotes"
-    ),
-    (
-      "[{\"text\": \"a\"}]",
-      "d.jsonl:1: the row is an array, not an object\n"
-        + "hint: write one object a line: jq -c '.[]' does that to a JSON array"
     ),
     (
       "\"text\"",
@@ -133,9 +146,9 @@ struct DataErrorTests {
         + "hint: a message looks like {\"role\": \"user\", \"content\": \"…\"}"
     ),
     (
-      "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\"}]}]}",
-      "d.jsonl:1: the content of messages[0] is an array, not a string\n"
-        + "hint: only texts are supported: write the content as one string"
+      "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}",
+      "d.jsonl:1: content[0] of messages[0] is of the type \"image\", not a text\n"
+        + "hint: only texts are trained on: {\"type\": \"text\", \"text\": \"…\"}"
     ),
     (
       "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"\"}]}",
@@ -214,5 +227,10 @@ struct DataErrorTests {
     let data = try Dataset(contentsOf: file, encoder: encoder)
     #expect(data.examples.map(\.line) == [1, 2, 3])
     #expect(data.examples[1].tokens.count > 500_000)
+    let array = try folder.write(
+      Array("[\(Self.good),\n\(long)\r\n,\(Self.good)\n]".utf8), to: "a.json")
+    let elements = try Dataset(contentsOf: array, encoder: encoder)
+    #expect(elements.examples.map(\.line) == [1, 2, 3])
+    #expect(elements.examples.map(\.tokens) == data.examples.map(\.tokens))
   }
 }

@@ -45,13 +45,30 @@ struct RowHintTests {
       "rename chosen to completion and remove rejected"
     ),
     (
-      #"{"conversations": [{"from": "human", "value": "a"}]}"#,
-      "the row has none of the known keys, only conversations",
-      "rename it to messages, and in each of them from to role"
+      #"{"conversation": [{"from": "human", "value": "a"}]}"#,
+      "the row has none of the known keys, only conversation",
+      "did you mean \"conversations\" instead of \"conversation\"?"
     ),
     (
-      #"{"messages": [{"from": "human", "value": "a"}]}"#, "messages[0] has no role",
-      "rename from to role (human is user, gpt is assistant) and value to content"
+      #"{"conversations": [{"from": "human", "value": "a"}]}"#,
+      "no message of conversations is the assistant's", "add the answer"
+    ),
+    (
+      #"{"input": {"messages": []}, "preferred_output": [1], "non_preferred_output": [2]}"#,
+      "the row has none of the known keys, only input, preferred_output, non_preferred_output",
+      "rename preferred_output to completion and remove non_preferred_output"
+    ),
+    (
+      #"{"instruction": "a", "context": "b", "response": "c"}"#, "the key output is missing",
+      "rename response to output and context to input"
+    ),
+    (
+      #"{"data": [{"text": "a"}]}"#, "the row has none of the known keys, only data",
+      #"jq -c '."data"[]' FILE > rows.jsonl"#
+    ),
+    (
+      #"{"messages": "[]"}"#, "messages is a string, not a list",
+      "jq -c '.messages |= fromjson' FILE > rows.jsonl"
     ),
     (
       #"{"messages": [{"role": "human", "content": "a"}]}"#,

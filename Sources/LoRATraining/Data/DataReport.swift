@@ -47,7 +47,10 @@ public struct DataReport: Sendable {
     warnings =
       Self.lengthFindings(data, evaluation) + Self.stopFindings(data, bos: bos)
       + Self.repetitions(data)
-      + Self.oddityFindings(data) + (evaluation.map { Self.overlap(data, $0) } ?? [])
+      + Self.oddityFindings(data) + Self.fieldFindings(data.file, data.oddities)
+      + (evaluation.map { $0.file == data.file ? [] : Self.fieldFindings($0.file, $0.oddities) }
+        ?? [])
+      + (evaluation.map { Self.overlap(data, $0) } ?? [])
       + Self.shareFindings(data, share: Double(supervisedTokens) / Double(max(tokens, 1)))
   }
 }
@@ -137,18 +140,16 @@ extension DataReport {
   }
 
   private static func oddityFindings(_ data: Dataset) -> [Finding] {
-    func lines(_ matches: (Oddity) -> Bool) -> [Int] {
-      data.oddities.filter { $0.found.contains(where: matches) }.map(\.line)
-    }
-    let tokens = data.oddities.lazy.flatMap(\.found).compactMap { oddity -> String? in
+    func lines(_ matches: (Oddity) -> Bool) -> [Int] { data.oddities.lines(matches) }
+    let token = data.oddities.all { oddity -> String? in
       if case .specialToken(let token) = oddity { token } else { nil }
-    }
+    }.first?.kind
     let special = lines { if case .specialToken = $0 { true } else { false } }
     let unencodable = lines { if case .unencodable = $0 { true } else { false } }
     let repeated = lines { if case .repeatedRole = $0 { true } else { false } }
     return finding(
       "special_token", data, special,
-      "with a special token spelled out in the text (\(tokens.first ?? ""))",
+      "with a special token spelled out in the text (\(token ?? ""))",
       "it steers the model as if the template had written it: remove it unless that is meant")
       + finding(
         "unencodable", data, unencodable,
@@ -163,6 +164,26 @@ extension DataReport {
         "unanswered", data, lines { $0 == .unanswered },
         "that go on after the last answer: nothing is learned from the messages behind it",
         "end the row with the answer")
+  }
+
+  /// Keys and fields that leave no trace in what is learned.
+  private static func fieldFindings(_ file: String, _ oddities: OddityLines) -> [Finding] {
+    let unknown = oddities.all { if case .unknownKey(let key) = $0 { key } else { nil } }
+    let notRendered = oddities.all { if case .notRendered(let what) = $0 { what } else { nil } }
+    return unknown.flatMap { key, lines in
+      finding(
+        "unknown_key", file, lines, "with the key \"\(key.shortened)\", which is not used",
+        "take it out, or write what it says into the texts of the row")
+    }
+      + notRendered.flatMap { what, lines in
+        finding(
+          "not_rendered", file, lines, "in which the chat template does not render \(what)",
+          "it is not learned: write it into the content if it matters")
+      }
+      + finding(
+        "null_value", file, oddities.lines { $0 == .nullValue },
+        "with null inside tools or arguments: taken as absent, as Arrow and Parquet mean it",
+        "where null itself is meant, write the tools or arguments as a JSON string")
   }
 
   private static func overlap(_ data: Dataset, _ evaluation: EvaluationRows) -> [Finding] {

@@ -14,8 +14,10 @@ public struct Dataset: Sendable {
   public let truncatedLines: [Int]
   /// Messages of the whole file by role, in the order in which the roles appear.
   public let messageCounts: [(role: String, count: Int)]
-  /// Rows that may not be meant as they are.
-  let oddities: [(line: Int, found: [Oddity])]
+  /// Keys about the rows that nothing depends on, and how many rows of the file have each.
+  public var unusedKeys: [(key: String, rows: Int)] { oddities.unusedKeys }
+  /// What may not be meant.
+  let oddities: OddityLines
 
   /// Reads a file of JSON lines, a piece at a time.
   ///
@@ -75,6 +77,6 @@ public struct Dataset: Sendable {
     droppedLines = scan.droppedLines
     truncatedLines = scan.truncatedLines.filter { !lines.contains($0) }
     messageCounts = scan.messageCounts
-    oddities = scan.oddities.filter { !lines.contains($0.line) }
+    oddities = scan.oddities.without(lines)
   }
 }

@@ -34,6 +34,8 @@ public struct EvaluationRows: Sendable {
   public let truncatedLines: [Int]
   /// Rows that are also trained on: their line, and that of the row in the training file.
   let overlap: [(line: Int, trained: Int)]
+  /// Keys and fields that leave no trace.
+  let oddities: OddityLines
 
   private let version: FileVersion
   private let places: [RowPlace]
@@ -73,6 +75,7 @@ public struct EvaluationRows: Sendable {
     (self.encoder, self.limit, self.overlap) = (encoder, limit, overlap)
     format = scan.format
     droppedLines = scan.droppedLines
+    oddities = scan.oddities.fields
     truncatedLines = lines.isEmpty ? [] : places.map(\.line).filter(lines.contains)
   }
 
@@ -105,7 +108,7 @@ public struct EvaluationRows: Sendable {
   private func example(_ place: RowPlace, _ handle: FileHandle) throws -> Example {
     guard (try? handle.seek(toOffset: UInt64(place.start))) != nil,
       let bytes = try? handle.read(upToCount: place.length), bytes.count == place.length,
-      let text = String(validating: bytes, as: UTF8.self), let row = try? Row.parse(text).row,
+      let text = String(validating: bytes, as: UTF8.self), let row = try? ParsedRow(text).row,
       let encoded = try? encoder.encodeText(row),
       let example = limit.fitting(Example(encoded, line: place.line, file: file))
     else { throw changed(place.line) }

@@ -10,8 +10,8 @@ struct ExampleScan {
   private(set) var truncatedLines: [Int] = []
   /// Messages by role, in the order in which the roles appear.
   private(set) var messageCounts: [(role: String, count: Int)] = []
-  /// Rows that may not be meant as they are.
-  private(set) var oddities: [(line: Int, found: [Oddity])] = []
+  /// What may not be meant.
+  private(set) var oddities = OddityLines()
 
   private let file: String
   private let limit: LengthLimit
@@ -37,17 +37,20 @@ struct ExampleScan {
     while true {
       let kept: Example?
       do {
-        guard let (row, line) = try rows.next() else { break }
-        kept = add(try encoder.encode(row), of: row, line: line)
+        guard let (parsed, line) = try rows.next() else { break }
+        oddities.add(parsed.oddities, line: line)
+        kept = add(try encoder.encode(parsed.row), of: parsed.row, line: line)
       } catch let error as DataError where error.isOfOneRow {
         // The rows behind it are read all the same, so that a file is mended in one go.
         faultCount += 1
-        if faults.count < Self.listedErrors { faults.append(error.at(file, rows.line)) }
+        if faults.count < Self.listedErrors {
+          faults.append(error.line == nil ? error.at(file, rows.line) : error)
+        }
         continue
       }
       if let kept { try each(kept, rows.place) }
     }
-    try finish(rows.format)
+    try finish(rows)
   }
 
   /// Takes a row; gives back its example unless it is left out.
@@ -57,7 +60,7 @@ struct ExampleScan {
       fault(line)
       return nil
     }
-    if !encoded.oddities.isEmpty { oddities.append((line, encoded.oddities)) }
+    oddities.add(encoded.oddities, line: line)
     for role in row.roles {
       if let place = messageCounts.firstIndex(where: { $0.role == role }) {
         messageCounts[place].count += 1
@@ -86,10 +89,11 @@ struct ExampleScan {
         hint: "a text needs two tokens at least; remove the row, or make it longer"))
   }
 
-  private mutating func finish(_ format: DataFormat?) throws {
-    if let error = DataError.joined(faults, count: faultCount) { throw error }
+  private mutating func finish(_ rows: RowReader) throws {
+    let keys = oddities.refusedKeys(file, isArray: rows.isArray)
+    if let error = DataError.joined(keys + faults, count: keys.count + faultCount) { throw error }
     if let maxLength = limit.maxLength, !tooLong.isEmpty { throw tooLongError(maxLength) }
-    guard let format else {
+    guard let format = rows.format else {
       throw DataError(
         file: file, message: "the file is empty", hint: "write one JSON object a line")
     }

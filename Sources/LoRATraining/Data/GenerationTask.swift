@@ -27,26 +27,13 @@ public struct GenerationTask: Sendable {
     return try reader.next(.max)
   }
 
-  fileprivate init(_ row: Row, _ line: Int, _ encoder: TextEncoder) throws {
+  fileprivate init(_ parsed: ParsedRow, _ line: Int, _ encoder: TextEncoder) throws {
     self.line = line
-    switch row {
-    case .text:
-      throw DataError(
-        message: "rows with text ask nothing, so there is no answer to compare",
-        hint: "use rows with messages, prompt and completion, or instruction and output")
-    case .completion(let prompt, let completion):
-      (self.prompt, question, reference) = (encoder.start(prompt), prompt, completion)
-    case .conversation(let messages, let tools, _):
-      guard let last = messages.lastIndex(where: { Messages.role($0) == "assistant" }) else {
-        throw DataError(
-          message: "no message is the assistant's", hint: "add the answer to compare with")
-      }
-      let before = Array(messages[..<last])
-      let text = try encoder.render(before, tools: tools, addGenerationPrompt: true)
-      prompt = encoder.tokens(text)
-      question = before.last.map(Messages.content) ?? ""
-      reference = Messages.content(messages[last])
-    }
+    try parsed.checkKeys()
+    let asked = try PromptRow(parsed, cutsAnswer: true)
+    prompt = try encoder.prompt(asked)
+    question = asked.question
+    reference = try encoder.spoken(parsed.row) ?? asked.answer
   }
 }
 

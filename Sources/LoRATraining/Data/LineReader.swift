@@ -1,24 +1,28 @@
-// Lines of a file, read a piece at a time: a file of any size needs the memory of its longest line.
+// Rows of a file as text, read a piece at a time: a file of any size needs the memory of its longest
+// row.
 
 import Foundation
 
-/// Reads the lines of a UTF-8 text file.
+/// Reads the lines of a UTF-8 text file, or the elements of the one JSON array that it is.
 struct LineReader {
-  private let file: String
+  let file: String
   private let handle: FileHandle
-  private var buffer: [UInt8] = []
+  private(set) var buffer: [UInt8] = []
   /// Bytes of `buffer` that were given out.
-  private var position = 0
+  var position = 0
   /// Where `buffer` begins in the file.
   private var base = 0
-  private var isAtEnd = false
-  /// The number of the line that was given out last, from 1.
+  private(set) var isAtEnd = false
+  /// The number of the line that was given out last, from 1; of an element, the line it begins in,
+  /// or, where that is its predecessor's, the next: no two have the same.
   private(set) var line = 0
   /// Its bytes in the file, without the line's end.
   private(set) var range = 0..<0
+  /// How far an array is read; nil for lines.
+  var array: ArrayPosition?
 
   private static let chunk = 1 << 20
-  private static let longestLine = 1 << 28
+  static let longestLine = 1 << 28
 
   init(_ file: String) throws {
     self.file = file
@@ -40,35 +44,38 @@ struct LineReader {
     self.handle = handle
     try fill()
     try checkEncoding()
+    beginArray()
   }
 
-  /// The next line without its end, or nil after the last.
+  /// The next line without its end, or the next element, or nil after the last.
   mutating func next() throws -> String? {
+    if array != nil { return try nextElement() }
     var searched = position
     while true {
       if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
         defer { position = end + 1 }
-        return try text(position..<end)
+        return try text(position..<end, line: line + 1)
       }
       searched = buffer.count
       if isAtEnd {
         guard position < buffer.count else { return nil }
         defer { position = buffer.count }
-        return try text(position..<buffer.count)
+        return try text(position..<buffer.count, line: line + 1)
       }
       guard buffer.count - position <= Self.longestLine else {
         end()
         throw DataError(
           file: file, line: line + 1, message: "the line is longer than 256 MB",
-          hint: "write one JSON object a line; is this a JSON array or a binary file?")
+          hint: "write one JSON object a line; is this a binary file?")
       }
       searched -= position
       try fill()
     }
   }
 
-  private mutating func text(_ range: Range<Int>) throws -> String {
-    line += 1
+  /// Gives out a part of the buffer.
+  mutating func text(_ range: Range<Int>, line: Int) throws -> String {
+    self.line = line
     var range = range
     if buffer[range].last == UInt8(ascii: "\r") { range = range.lowerBound..<range.upperBound - 1 }
     self.range = base + range.lowerBound..<base + range.upperBound
@@ -81,13 +88,13 @@ struct LineReader {
   }
 
   /// Gives out nothing more: what cannot be read once would be met again.
-  private mutating func end() {
+  mutating func end() {
     isAtEnd = true
     buffer = []
     position = 0
   }
 
-  private mutating func fill() throws {
+  mutating func fill() throws {
     buffer.removeFirst(position)
     base += position
     position = 0

@@ -8,6 +8,8 @@ extension DataFormat {
     switch self {
     case .messages:
       #"{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}"#
+    case .conversations:
+      #"{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}"#
     case .promptCompletion: #"{"prompt": "…", "completion": "…"}"#
     case .instruction: #"{"instruction": "…", "output": "…"}, with "input" if need be"#
     case .text: #"{"text": "…"}"#
@@ -16,6 +18,16 @@ extension DataFormat {
 }
 
 extension Row {
+  /// What to do with a line that is no object.
+  static func hint(for line: String) -> String {
+    if line.contains("\r") {
+      return
+        "the lines end in a carriage return alone: tr '\\r' '\\n' < FILE > rows.jsonl mends that"
+    }
+    if line == "{" { return "write one object a line: jq -c . does that" }
+    return "every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}"
+  }
+
   /// A key that the row's form needs: what the row resembles, and what it lacks.
   static func missing(_ key: String, in object: JSONObject, _ format: DataFormat) -> DataError {
     let present = format.keys.filter { object[$0] != nil }
@@ -35,16 +47,18 @@ extension Row {
     let near = object.keys.lazy.compactMap { key in
       key.nearest(in: known).map { "did you mean \"\($0)\" instead of \"\(key.shortened)\"? " }
     }.first
+    let list = object.first { $0.value.arrayValue?.first?.objectValue != nil }?.key
     let hint =
-      if object["conversations"] != nil || object["conversation"] != nil {
-        "rename it to messages, and in each of them from to role (human is user, gpt is "
-          + "assistant) and value to content"
-      } else if let hint = preferenceHint(object) {
+      if let hint = preferenceHint(object) {
         hint
       } else if let hint = renaming(to: ["prompt", "completion"], in: object) {
         hint
+      } else if let near {
+        near + allForms
+      } else if object.count == 1, let list {
+        "write its rows one a line: jq -c '.\"\(list)\"[]' FILE > rows.jsonl does that"
       } else {
-        (near ?? "") + allForms
+        allForms
       }
     return DataError(
       message: "the row has none of the known keys, only "
@@ -64,17 +78,23 @@ extension Row {
 
   /// Renames that give the row these keys; nil where it has nothing that could be each of them.
   private static func renaming(to keys: [String], in object: JSONObject) -> String? {
-    let names = keys.map { key in
+    var names = keys.compactMap { key in
       (otherNames[key]?.first { object[$0] != nil }).map { "\($0) to \(key)" }
     }
-    let found = names.compactMap(\.self)
-    return found.count == keys.count ? "rename " + found.joined(separator: " and ") : nil
+    guard names.count == keys.count else { return nil }
+    if keys == ["output"], object["input"] == nil, let passage = object.keys.first(where: isPassage)
+    {
+      names.append("\(passage.shortened) to input")
+    }
+    return "rename " + names.joined(separator: " and ")
   }
 
   private static func preferenceHint(_ object: JSONObject) -> String? {
-    guard object["chosen"] != nil, object["rejected"] != nil else { return nil }
+    let pairs = [("chosen", "rejected"), ("preferred_output", "non_preferred_output")]
+    guard let (good, bad) = pairs.first(where: { object[$0.0] != nil && object[$0.1] != nil })
+    else { return nil }
     return
-      "rows with chosen and rejected are for preference training, which there is not; to learn "
-      + "the chosen answers, rename chosen to completion and remove rejected"
+      "rows with \(good) and \(bad) are for preference training, which there is not; to learn "
+      + "the \(good) answers, rename \(good) to completion and remove \(bad)"
   }
 }

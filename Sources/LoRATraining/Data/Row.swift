@@ -1,4 +1,4 @@
-// One line of a data file, read and checked, before it becomes tokens.
+// One row of a data file, read and checked, before it becomes tokens.
 
 import LoRAJSON
 
@@ -6,6 +6,8 @@ import LoRAJSON
 public enum DataFormat: String, Sendable, CaseIterable {
   /// `{"messages": [{"role", "content"}…]}`
   case messages
+  /// `{"conversations": [{"from", "value"}…]}`, as ShareGPT has it.
+  case conversations
   /// `{"prompt", "completion"}`, both texts or both lists of messages.
   case promptCompletion = "prompt and completion"
   /// `{"instruction", "input"?, "output"}`
@@ -13,10 +15,11 @@ public enum DataFormat: String, Sendable, CaseIterable {
   /// `{"text"}`
   case text
 
-  /// The keys by which the form is known.
+  /// The keys by which the form is known: what is asked, then what is learned.
   var keys: [String] {
     switch self {
     case .messages: ["messages"]
+    case .conversations: ["conversations"]
     case .promptCompletion: ["prompt", "completion"]
     case .instruction: ["instruction", "output"]
     case .text: ["text"]
@@ -25,54 +28,77 @@ public enum DataFormat: String, Sendable, CaseIterable {
 }
 
 /// What a row says.
-enum Row {
-  /// A conversation; the assistant's turns from `firstSupervised` on carry loss.
-  case conversation(messages: [JSONValue], tools: [JSONValue]?, firstSupervised: Int)
+enum Row: Sendable {
+  case conversation(Conversation)
   case completion(prompt: String, completion: String)
   case text(String)
 
   /// What the row's author wrote, without what a template adds.
   var texts: [String] {
     switch self {
-    case .conversation(let messages, _, _): messages.map(Messages.content)
+    case .conversation(let conversation): conversation.messages.map(Messages.content)
     case .completion(let prompt, let completion): [prompt, completion]
     case .text(let text): [text]
     }
   }
+}
 
-  /// Reads a row, and its form.
+/// A row with its form.
+struct ParsedRow: Sendable {
+  let row: Row
+  let format: DataFormat
+  /// What its keys give reason to say.
+  let oddities: [Oddity]
+
+  /// Reads a row.
   ///
   /// - Throws: `DataError` without a place.
-  static func parse(_ line: String) throws -> (row: Row, format: DataFormat) {
+  init(_ text: String) throws {
     let value: JSONValue
     do {
-      value = try JSONValue(parsing: line)
+      value = try JSONValue(parsing: text)
     } catch let error as JSONError {
+      let place = error.line > 1 ? "line \(error.line) of the row, " : ""
       throw DataError(
-        message: "not JSON: \(error.message) (column \(error.column))", hint: hint(for: line))
+        message: "not JSON: \(error.message) (\(place)column \(error.column))",
+        hint: Row.hint(for: text))
     }
     guard let object = value.objectValue else {
+      throw DataError(message: "the row is \(value.kind), not an object", hint: Row.hint(for: text))
+    }
+    try self.init(object)
+  }
+
+  /// Reads the object of a row.
+  ///
+  /// - Parameter isQuestion: whether the answer may be missing: the row is asked, not learned.
+  /// - Throws: `DataError` without a place.
+  init(_ given: JSONObject, isQuestion: Bool = false) throws {
+    // Arrow and Parquet write every column in every row: what has no value is null.
+    let object = given.withoutNulls
+    format = try Row.format(of: object)
+    if let key = format.keys.first(where: { object[$0] == nil }),
+      !isQuestion || key == format.keys[0]
+    {
+      throw Row.missing(key, in: object, format)
+    }
+    var fields = RowFields(object, format, isQuestion: isQuestion)
+    row = try fields.row()
+    oddities = fields.oddities + Row.keyOddities(object, format, row)
+  }
+
+  /// The first key that could not be left out without a loss, as an error: for rows that are read
+  /// alone. A file of rows has each key named once.
+  func checkKeys() throws {
+    for case .refusedKey(let key, let remedy) in oddities {
       throw DataError(
-        message: "the row is \(value.kind), not an object", hint: hint(for: line))
+        message: "the key \"\(key)\" is not used: \(remedy)", hint: Row.keyHint([key]))
     }
-    let format = try format(of: object)
-    return (try parse(object, format), format)
   }
+}
 
-  /// What to do with a line that is no object.
-  private static func hint(for line: String) -> String {
-    if line.contains("\r") {
-      return
-        "the lines end in a carriage return alone: tr '\\r' '\\n' < FILE > rows.jsonl mends that"
-    }
-    if line.hasPrefix("[") {
-      return "write one object a line: jq -c '.[]' does that to a JSON array"
-    }
-    if line == "{" { return "write one object a line: jq -c . does that" }
-    return "every line is one JSON object, like {\"prompt\": \"…\", \"completion\": \"…\"}"
-  }
-
-  private static func format(of object: JSONObject) throws -> DataFormat {
+extension Row {
+  fileprivate static func format(of object: JSONObject) throws -> DataFormat {
     let found = DataFormat.allCases.filter { format in
       format.keys.contains { object[$0] != nil }
     }
@@ -85,55 +111,76 @@ enum Row {
     }
     throw unknown(object)
   }
+}
 
-  private static func parse(_ object: JSONObject, _ format: DataFormat) throws -> Row {
-    if let key = format.keys.first(where: { object[$0] == nil }) {
-      throw missing(key, in: object, format)
-    }
+/// Reads the values of a row's keys.
+private struct RowFields {
+  let object: JSONObject
+  let format: DataFormat
+  let isQuestion: Bool
+  var oddities: [Oddity] = []
+
+  init(_ object: JSONObject, _ format: DataFormat, isQuestion: Bool) {
+    (self.object, self.format, self.isQuestion) = (object, format, isQuestion)
+  }
+
+  mutating func row() throws -> Row {
     switch format {
-    case .messages:
-      let messages = try list(object, "messages")
-      try Messages.check(messages, key: "messages", mustAnswer: true)
-      return .conversation(
-        messages: messages, tools: try tools(object), firstSupervised: 0)
-    case .promptCompletion:
-      if object["prompt"]?.arrayValue != nil || object["completion"]?.arrayValue != nil {
-        let prompt = try list(object, "prompt")
-        let completion = try list(object, "completion")
-        try Messages.check(prompt, key: "prompt", mustAnswer: false)
-        try Messages.check(completion, key: "completion", mustAnswer: true)
-        return .conversation(
-          messages: prompt + completion, tools: try tools(object), firstSupervised: prompt.count)
+    case .messages, .conversations:
+      return try conversation { reader, fields in
+        let key = fields.format.keys[0]
+        try reader.read(fields.list(key), key: key, isLearned: true)
       }
-      return .completion(
-        prompt: try text(object, "prompt"), completion: try text(object, "completion", filled: true)
-      )
+    case .promptCompletion:
+      guard object["prompt"]?.arrayValue != nil || object["completion"]?.arrayValue != nil else {
+        return .completion(
+          prompt: try text("prompt"),
+          completion: object["completion"] == nil ? "" : try text("completion", filled: true))
+      }
+      return try conversation { reader, fields in
+        try reader.read(fields.list("prompt"), key: "prompt", isLearned: false)
+        if fields.object["completion"] != nil {
+          try reader.read(fields.list("completion"), key: "completion", isLearned: true)
+        }
+      }
     case .instruction:
-      let instruction = try text(object, "instruction", filled: true)
-      let input = try object["input"].map { _ in try text(object, "input") } ?? ""
-      let output = try text(object, "output", filled: true)
+      let instruction = try text("instruction", filled: true)
+      let input = object["input"] == nil ? "" : try text("input")
       let question = input.isEmpty ? instruction : instruction + "\n\n" + input
-      return .conversation(
-        messages: [
-          .object(["role": "user", "content": .string(question)]),
-          .object(["role": "assistant", "content": .string(output)]),
-        ], tools: nil, firstSupervised: 0)
-    case .text:
-      return .text(try text(object, "text", filled: true))
+      let output = object["output"] == nil ? nil : try text("output", filled: true)
+      return try conversation { reader, _ in
+        reader.add(role: "user", question, key: "instruction")
+        if let output { reader.add(role: "assistant", output, key: "output") }
+      }
+    case .text: return .text(try text("text", filled: true))
     }
   }
 
-  private static func tools(_ object: JSONObject) throws -> [JSONValue]? {
-    guard let value = object["tools"], value != .null else { return nil }
-    return try list(object, "tools")
+  /// A conversation with the row's system message and tools.
+  private mutating func conversation(
+    _ read: (inout MessageReader, RowFields) throws -> Void
+  ) throws -> Row {
+    var reader = MessageReader()
+    if let system = object["system"], !system.isBlankValue {
+      reader.add(role: "system", try text("system"), key: "system")
+    }
+    try read(&reader, self)
+    var conversation = try reader.conversation(needsAnswer: !isQuestion)
+    conversation.tools = try Tools.list(object["tools"], &reader.hasNullValue)
+    try Tools.checkParallelCalls(object["parallel_tool_calls"], conversation)
+    if reader.hasNullValue { reader.oddities.append(.nullValue) }
+    oddities += reader.oddities
+    return .conversation(conversation)
   }
 
-  private static func list(_ object: JSONObject, _ key: String) throws -> [JSONValue] {
+  private func list(_ key: String) throws -> [JSONValue] {
     let value = object[key] ?? .null
     guard let list = value.arrayValue else {
       throw DataError(
         message: "\(key) is \(value.kind), not a list",
-        hint: "it is a list like [{\"role\": \"user\", \"content\": \"…\"}]")
+        hint: value.stringValue?.first == "["
+          ? "it is a list as text: jq -c '.\(key) |= fromjson' FILE > rows.jsonl decodes it"
+          : "it is a list like [{\"role\": \"user\", \"content\": \"…\"}]")
     }
     guard !list.isEmpty else {
       throw DataError(message: "\(key) is empty", hint: "remove the row, or fill it")
@@ -141,9 +188,7 @@ enum Row {
     return list
   }
 
-  private static func text(
-    _ object: JSONObject, _ key: String, filled: Bool = false
-  ) throws -> String {
+  private func text(_ key: String, filled: Bool = false) throws -> String {
     let value = object[key] ?? .null
     guard let text = value.stringValue else {
       throw DataError(

@@ -8,6 +8,8 @@ struct RowReader {
   private(set) var format: DataFormat?
   private var firstLine = 0
 
+  /// Whether the file is one array of rows.
+  var isArray: Bool { lines.array != nil }
   /// The line that was read last, from 1.
   var line: Int { lines.line }
   /// Where it is in the file.
@@ -19,12 +21,13 @@ struct RowReader {
   }
 
   /// The next row with its line; blank lines are skipped.
-  mutating func next() throws -> (row: Row, line: Int)? {
+  mutating func next() throws -> (row: ParsedRow, line: Int)? {
     while let text = try lines.next() {
       if text.allSatisfy(\.isWhitespace) { continue }
+      if format == nil, let error = Row.tableError(text, file) { throw error }
       do {
-        let (row, format) = try Row.parse(text)
-        try check(format)
+        let row = try ParsedRow(text)
+        try check(row.format)
         return (row, lines.line)
       } catch let error as DataError {
         throw error.at(file, lines.line)

@@ -19,12 +19,12 @@ struct EncodedRow {
 }
 
 extension TextEncoder {
-  /// The tokens of a row, and which carry loss.
+  /// The tokens of a row, which of them carry loss, and what may not be meant.
   ///
   /// - Throws: `DataError` without a place.
   func encode(_ row: Row) throws -> EncodedRow {
-    var encoded = try encodeText(row)
-    encoded.oddities = row.oddities
+    var encoded = try encodeText(row, looksForLosses: true)
+    encoded.oddities += row.oddities
     for text in row.texts {
       encoded.oddities += tokenizer.specialTokens(in: text).map(Oddity.specialToken)
       encoded.oddities += tokenizer.unencodableCharacters(in: text).map(Oddity.unencodable)
@@ -33,10 +33,10 @@ extension TextEncoder {
   }
 
   /// The same without a look for what may not be meant.
-  func encodeText(_ row: Row) throws -> EncodedRow {
+  func encodeText(_ row: Row, looksForLosses: Bool = false) throws -> EncodedRow {
     switch row {
-    case .conversation(let messages, let tools, let first):
-      return try encode(messages, tools: tools, firstSupervised: first)
+    case .conversation(let conversation):
+      return try encode(traits.adapted(conversation), looksForLosses: looksForLosses)
     case .completion(let prompt, let completion):
       // In two parts, as generation meets them: no token spans the border.
       var encoded = EncodedRow()
@@ -65,21 +65,20 @@ extension TextEncoder {
   /// the generation prompt. The text is cut there before it is tokenised: a token that spanned the
   /// border would be one that the model never meets when it generates.
   private func encode(
-    _ messages: [JSONValue], tools: [JSONValue]?, firstSupervised: Int
+    _ conversation: Conversation, looksForLosses: Bool
   ) throws -> EncodedRow {
-    let whole = try render(messages, tools: tools, addGenerationPrompt: false)
+    let whole = try render(conversation, addGenerationPrompt: false)
     var encoded = EncodedRow()
+    if looksForLosses { encoded.oddities = try losses(conversation, in: whole) }
     var rest = whole.utf8[...]
-    for (index, message) in messages.enumerated()
-    where index >= firstSupervised && Messages.role(message) == "assistant" {
-      let before = Array(messages[..<index])
-      let start = try render(before, tools: tools, addGenerationPrompt: true)
+    for index in conversation.learned {
+      let start = try render(conversation.prefix(index), addGenerationPrompt: true)
       let end =
-        index + 1 == messages.count
-        ? whole : try render(before + [message], tools: tools, addGenerationPrompt: false)
+        index + 1 == conversation.messages.count
+        ? whole : try render(conversation.prefix(index + 1), addGenerationPrompt: false)
       guard let turn = Self.range(of: whole, from: start, to: end),
         turn.lowerBound >= rest.startIndex
-      else { throw Self.changedPrefix(index) }
+      else { throw Self.changedPrefix(conversation.place(index), isFirst: index == 0) }
       encoded.append(tokens(String(rest[..<turn.lowerBound]) ?? ""), supervised: 0)
       encoded.appendTurn(
         tokens(String(whole.utf8[turn]) ?? ""), stops: tokenizer.endOfGenerationTokenIDs)
@@ -87,6 +86,20 @@ extension TextEncoder {
     }
     encoded.append(tokens(String(rest) ?? ""), supervised: 0)
     return encoded
+  }
+
+  /// The last answer as the model is to say it, special tokens aside, where that is more than its
+  /// content: calls and reasoning as the template writes them.
+  func spoken(_ row: Row) throws -> String? {
+    guard case .conversation(let conversation) = row, let last = conversation.learned.last,
+      let answer = conversation.messages[last].objectValue,
+      answer.count > 2 || answer["tool_calls"] != nil
+    else { return nil }
+    var turn = traits.adapted(conversation).prefix(last + 1)
+    turn.learned = [last]
+    let encoded = try encode(turn, looksForLosses: false)
+    let said = zip(encoded.tokens, encoded.mask).filter(\.1).map(\.0)
+    return tokenizer.decode(said, skipSpecialTokens: true)
   }
 
   /// The part of `whole` after `start` and up to the end of `end`; nil where these do not begin it.
@@ -100,12 +113,12 @@ extension TextEncoder {
     return lower..<whole.utf8.index(whole.startIndex, offsetBy: end.utf8.count)
   }
 
-  private static func changedPrefix(_ index: Int) -> DataError {
+  private static func changedPrefix(_ place: String, isFirst: Bool) -> DataError {
     DataError(
       message:
-        "the chat template renders messages[\(index)] differently with what follows it, so it "
+        "the chat template renders \(place) differently with what follows it, so it "
         + "is not certain which tokens are its",
-      hint: index == 0
+      hint: isFirst
         ? "begin with a user message"
         : "cut the conversation into rows that end with the answer to be learned, given as "
           + "{\"prompt\": [messages], \"completion\": [answer]}")

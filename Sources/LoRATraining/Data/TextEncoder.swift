@@ -12,11 +12,21 @@ public struct TextEncoder: Sendable {
   public private(set) var chatTemplate: ChatTemplate?
   /// What the template gets beside the messages, like enable_thinking.
   public private(set) var templateVariables = JSONObject()
+  /// What the template wants of messages.
+  private(set) var traits = TemplateTraits()
 
   /// An encoder from its parts.
   public init(tokenizer: Tokenizer, chatTemplate: ChatTemplate?) {
     self.tokenizer = tokenizer
     self.chatTemplate = chatTemplate
+    findTraits()
+  }
+
+  private mutating func findTraits() {
+    guard let chatTemplate else { return }
+    traits = TemplateTraits(of: chatTemplate.source) {
+      try render(chatTemplate, $0, tools: $1, addGenerationPrompt: false)
+    }
   }
 
   /// The same, with the day that the template writes where it asks for today's.
@@ -46,8 +56,9 @@ public struct TextEncoder: Sendable {
   /// - Throws: `ModelFileError` naming the key, or what is wrong with the tokenizer or template.
   package init(gguf: GGUFFile) throws {
     do {
-      tokenizer = try Tokenizer(TokenizerDescription(gguf: gguf))
-      chatTemplate = try gguf.string("tokenizer.chat_template").map(ChatTemplate.init)
+      self.init(
+        tokenizer: try Tokenizer(TokenizerDescription(gguf: gguf)),
+        chatTemplate: try gguf.string("tokenizer.chat_template").map(ChatTemplate.init))
     } catch let error as TokenizerError {
       throw ModelFileError(file: gguf.path, message: error.message, hint: error.hint)
     } catch let error as ChatTemplateError {
@@ -82,6 +93,7 @@ public struct TextEncoder: Sendable {
     }
     var encoder = self
     encoder.templateVariables = templateVariables
+    encoder.findTraits()
     return encoder
   }
 
@@ -90,8 +102,7 @@ public struct TextEncoder: Sendable {
   /// - Parameter messages: objects with role and content.
   /// - Throws: `DataError` where the messages are faulty or the template refuses them.
   public func prompt(messages: [JSONValue], tools: [JSONValue]? = nil) throws -> [Int32] {
-    try Messages.check(messages, key: "messages", mustAnswer: false)
-    return tokens(try render(messages, tools: tools, addGenerationPrompt: true))
+    try prompt(PromptRow(messages: messages, tools: tools))
   }
 
   /// The tokens of a conversation up to where the assistant's answer begins.
@@ -118,23 +129,31 @@ public struct TextEncoder: Sendable {
     return [bos] + tokens
   }
 
-  func render(
-    _ messages: [JSONValue], tools: [JSONValue]?, addGenerationPrompt: Bool
-  ) throws -> String {
+  /// The text of a conversation, given as the template wants it.
+  func render(_ conversation: Conversation, addGenerationPrompt: Bool) throws -> String {
     guard let chatTemplate else {
       throw DataError(
         message: "the model has no chat template, so it cannot hold conversations",
         hint: "use rows with prompt and completion, or a model that was made for chat")
     }
-    func text(_ id: Int32?) -> String? { id.flatMap { tokenizer.token($0) } }
     do {
-      return try chatTemplate.render(
-        messages: messages, addGenerationPrompt: addGenerationPrompt, tools: tools,
-        bosToken: text(tokenizer.bosTokenID), eosToken: text(tokenizer.eosTokenID),
-        variables: Dictionary(uniqueKeysWithValues: templateVariables.map { ($0.key, $0.value) }))
+      return try render(
+        chatTemplate, conversation.messages, tools: conversation.tools,
+        addGenerationPrompt: addGenerationPrompt)
     } catch let error as ChatTemplateError {
       throw DataError(
         message: error.description, hint: "write the messages as the model's template expects them")
     }
+  }
+
+  private func render(
+    _ template: ChatTemplate, _ messages: [JSONValue], tools: [JSONValue]?,
+    addGenerationPrompt: Bool
+  ) throws -> String {
+    func text(_ id: Int32?) -> String? { id.flatMap { tokenizer.token($0) } }
+    return try template.render(
+      messages: messages, addGenerationPrompt: addGenerationPrompt, tools: tools,
+      bosToken: text(tokenizer.bosTokenID), eosToken: text(tokenizer.eosTokenID),
+      variables: Dictionary(uniqueKeysWithValues: templateVariables.map { ($0.key, $0.value) }))
   }
 }
