@@ -26,7 +26,9 @@ extension PreparedRun {
       \(stopText)
       """)
     if !data.unusedKeys.isEmpty {
-      let keys = data.unusedKeys.map { "\($0.key) (\(Console.count($0.rows)) rows)" }
+      let keys = data.unusedKeys.map {
+        "\($0.key) (\(Console.count($0.rows)) row\($0.rows == 1 ? "" : "s"))"
+      }
       Console.tell("not used: " + keys.listed(atMost: 12))
     }
     if let evalData {

@@ -45,7 +45,7 @@ public struct TextEncoder: Sendable {
     var rows = try RowReader(file)
     for _ in 0..<100 {
       guard let row = try rows.next()?.row else { break }
-      let tokens = try days.map { try $0.encodeText(row).tokens }
+      let tokens = try days.map { try $0.encodeText(row.row).tokens }
       if tokens[0] != tokens[1] { return true }
     }
     return false
