@@ -25,8 +25,11 @@ public func convertAdapter(
 ) throws -> ConversionReport {
   let source = try base.map { try ModelSource(path: $0.path) }
   let layout = try source.map { try LlamaLayout($0.configuration()) }
-  var report = try AdapterConversion(adapter.path, to: target, layout: layout, dtype: dtype)
-    .write(to: output.path, overwrite: overwrite)
+  var report = try AdapterConversion(
+    adapter.path, to: target, layout: layout, dtype: dtype,
+    // A base of which config.json is all there is has no weights to compare with.
+    base: { try? source?.network(computeType: .float32, asStored: true) }
+  ).write(to: output.path, overwrite: overwrite)
   if target == .mlx, case .folder(let folder) = source {
     report.warnings += try ModelConfiguration.warningsForMLX(folder)
   }

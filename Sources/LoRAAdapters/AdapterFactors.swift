@@ -55,25 +55,9 @@ struct AdapterFactors {
       if values.elements != rows.initial.elements { changeParameters = true }
       parameters[rows.site.path] = values
     }
-    for copy in matching.baseCopies {
-      let values = try Self.tensor(copy.tensor, in: file).elements
-      let own = copy.parameter.value.unshared.elements
-      let largest = own.reduce(0) { max($0, abs($1)) }
-      let difference = zip(values, own).reduce(0) { max($0, abs($1.0 - $1.1)) }
-      guard difference <= 1e-2 * largest else {
-        throw AdapterError(
-          file: file.path,
-          message:
-            "\(copy.tensor) is a copy of a base weight and differs from the model's by up to "
-            + "\(difference)",
-          hint: "the adapter was made on another model, or on one with other embeddings")
-      }
-      if difference > 0 {
-        warnings.append(
-          "\(copy.tensor) is a copy of the base weight that differs by up to \(difference): "
-            + "the model's own is used")
-      }
-    }
+    warnings = try AdapterFile.compare(
+      matching.baseCopies, in: file, quantized: map.model.hasQuantizedWeights)
+    if let said = AdapterFile.repeated(matching.repetitions) { warnings.append(said) }
   }
 
   static func tensor(_ name: String, in file: SafeTensorsFile) throws -> Tensor {

@@ -28,18 +28,27 @@ extension Module {
   ) throws -> LoadedAdapter {
     try AdapterFile.checkFolder(directory)
     let configurationPath = AdapterFile.path(directory, AdapterFile.configurationName)
-    var configuration = try PEFTConfiguration.read(configurationPath)
+    var warnings: [String] = []
+    var configuration = try PEFTConfiguration.read(configurationPath, warnings: &warnings)
+    if isTrainable, configuration.dropout == 1 {
+      throw AdapterError(
+        file: configurationPath,
+        message: "lora_dropout is 1: every input of the adapter is dropped while it is trained",
+        hint: "write a lora_dropout below 1 to train it; generate, score, merge and convert read it"
+      )
+    }
     let map = ModuleMap(self)
     try map.checkNewName(name)
     var selection: TargetSelection
     do {
+      if isTrainable { try map.checkTrainable(configuration) }
       selection = try map.select(configuration)
     } catch let error as AdapterError {
       throw error.about(configurationPath)
     }
     let file = try SafeTensorsFile(
       contentsOf: AdapterFile.path(directory, AdapterFile.tensorsName))
-    var warnings = try map.adoptRanks(of: file, &configuration, &selection)
+    warnings += try map.adoptRanks(of: file, &configuration, &selection)
     let factors = try AdapterFactors(file: file, selection: selection, map: map)
     warnings += factors.warnings
     if let warning = AdapterFile.warning(
@@ -115,6 +124,13 @@ extension TargetedLayer {
   /// Whether the layer computes anything else with the pair.
   fileprivate func hasEffect(_ pair: LowRankPair) -> Bool {
     if let base = site.adapted?.base ?? site.linear { return pair.hasEffect(beside: base) }
+    if let magnitude = pair.magnitude, let table = site.embedding?.weight.value {
+      let lengths = pair.columnLengths(of: table).elements
+      let differs = zip(magnitude.value.elements, lengths).contains {
+        abs($0 - $1) > 1e-5 * abs($1)
+      }
+      if differs { return true }
+    }
     return pair.scale != 0
       && [pair.a, pair.b].allSatisfy { $0.value.elements.contains { $0 != 0 } }
   }

@@ -17,7 +17,7 @@ extension Module {
   public func saveAdapter(
     _ name: String, _ configuration: LoRAConfiguration, to directory: String
   ) throws {
-    try configuration.validate()
+    try configuration.validateAsStored()
     let map = ModuleMap(self)
     try map.checkKnownName(name)
     let pairs = map.pairs(of: name)

@@ -7,11 +7,6 @@ import LoRATensor
 
 /// The match of a file's tensors with what a configuration selects in a model.
 struct AdapterMatching {
-  private struct Problem {
-    let text: String
-    let hint: String
-  }
-
   private let file: SafeTensorsFile
   private let selection: TargetSelection
   private let map: ModuleMap
@@ -19,12 +14,12 @@ struct AdapterMatching {
   private let expected: [AdapterTensor: Shape]
   private let names: [String: AdapterTensor]
   private var found: [AdapterTensor: String] = [:]
-  private var problems: [Problem] = []
-  private var problemCount = 0
-  private static let shownProblems = 3
+  private var faults = TensorFaults()
 
-  /// Copies of base weights that PEFT adds for adapted embeddings, with the model's own.
-  private(set) var baseCopies: [(tensor: String, parameter: Parameter)] = []
+  /// Copies of base weights, with the model's own.
+  private(set) var baseCopies: [BaseCopy] = []
+  /// Tensors that say what others in the file say.
+  private(set) var repetitions: [String] = []
 
   init(file: SafeTensorsFile, selection: TargetSelection, map: ModuleMap) {
     self.file = file
@@ -55,36 +50,24 @@ struct AdapterMatching {
   mutating func check() throws {
     let sites = Dictionary(
       map.sites.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-    for info in file.tensors { check(info, sites: sites) }
+    for info in file.tensors { try check(info, sites: sites) }
     for target in selection.layers {
-      reportMissing(
-        target.factors.map { .factor(target.path, $0) }, "target_modules names the layer")
+      reportMissing(target.factors.map { .factor(target.path, $0) }, TensorFault.layerIsNamed)
     }
     for trained in selection.parameters {
-      reportMissing([.parameter(trained.savedPath)], "the configuration says that it is trained")
+      reportMissing([.parameter(trained.savedPath)], TensorFault.isTrained)
     }
     for rows in selection.rows {
-      reportMissing([.tokens(rows.site.path)], "trainable_token_indices names tokens")
+      reportMissing([.tokens(rows.site.path)], TensorFault.tokensAreNamed)
     }
-    guard let first = problems.first else { return }
-    var text = problems.map(\.text).joined(separator: "; ")
-    if problemCount > problems.count { text += "; and \(problemCount - problems.count) more" }
-    if problemCount > 1 { text = "\(problemCount) faults: " + text }
-    throw AdapterError(file: file.path, message: text, hint: first.hint)
+    try faults.check(file.path)
   }
 
-  private mutating func report(_ text: @autoclosure () -> String, _ hint: @autoclosure () -> String)
-  {
-    problemCount += 1
-    // Texts are only made for those shown: finding the nearest path takes time.
-    if problems.count < Self.shownProblems { problems.append(Problem(text: text(), hint: hint())) }
-  }
-
-  private mutating func check(_ info: SafeTensorsInfo, sites: [String: ModuleSite]) {
+  private mutating func check(_ info: SafeTensorsInfo, sites: [String: ModuleSite]) throws {
     let shown = "the tensor \(info.name.shortened)"
-    guard let tensor = part(info.name) else { return checkUnexpected(info, sites: sites) }
+    guard let tensor = part(info.name) else { return try checkUnexpected(info, sites: sites) }
     if let other = found[tensor] {
-      report("\(shown) and \(other.shortened) are the same part", "remove one of them")
+      faults.report("\(shown) and \(other.shortened) are the same part", "remove one of them")
       return
     }
     found[tensor] = info.name
@@ -92,7 +75,7 @@ struct AdapterMatching {
     let isTransposed = info.shape.rank == 2 && info.shape.dimensions == shape.dimensions.reversed()
     guard info.shape == shape else {
       let hint = shapeHint(tensor)
-      report(
+      faults.report(
         "\(shown) has the shape \(info.shape), expected \(shape)",
         isTransposed
           ? "the tensor is transposed: PEFT's A is (r, in) and its B (out, r)"
@@ -100,7 +83,7 @@ struct AdapterMatching {
       return
     }
     guard [.float32, .float16, .bfloat16].contains(info.type) else {
-      report(
+      faults.report(
         "\(shown) is stored as \(info.type.rawValue), expected F32, BF16 or F16",
         "convert the adapter to F32")
       return
@@ -129,61 +112,55 @@ struct AdapterMatching {
     return "r is \(target.pair.rank), and the layer maps \(sides.in) to \(sides.out) features"
   }
 
-  private mutating func checkUnexpected(_ info: SafeTensorsInfo, sites: [String: ModuleSite]) {
-    let shown = "the tensor \(info.name.shortened)"
-    if let parameter = baseCopy(info, sites: sites) {
-      baseCopies.append((info.name, parameter))
-      return
+  private mutating func checkUnexpected(
+    _ info: SafeTensorsInfo, sites: [String: ModuleSite]
+  ) throws {
+    if let original = AdapterFile.original(of: info.name, in: file) {
+      guard try AdapterFile.areSame(info.name, original, in: file) else {
+        return faults.report(.differsFrom(original), of: info.name)
+      }
+      return repetitions.append(info.name)
+    }
+    if let path = AdapterFile.copiedModule(info.name), let weight = sites[path]?.baseWeight {
+      guard weight.value.shape == info.shape else {
+        return faults.report(
+          "the tensor \(info.name.shortened) is a copy of a base weight of the shape "
+            + "\(info.shape), the model's is \(weight.value.shape)",
+          "the vocabulary of the adapter's base was resized: use that base")
+      }
+      return baseCopies.append(BaseCopy(tensor: info.name, parameter: weight))
     }
     guard let (path, factor) = AdapterFile.parse(info.name) else {
-      return report(
-        "\(shown) \(AdapterFile.refusal(of: info.name))",
-        "save the adapter with PEFT as LoRA, its configuration beside it")
+      return faults.report(.unknown, of: info.name)
     }
     guard let site = sites[path] else {
       let paths = map.adaptable.map(\.path)
-      return report(
-        "\(shown) is for a module that the model does not have",
+      return faults.report(
+        "the tensor \(info.name.shortened) is for a module that the model does not have",
         (path.nearest(in: paths).map { "the nearest is \($0); " } ?? "")
           + "was the adapter made for another model?")
     }
     guard layers[path] != nil, site.pairSides != nil else {
-      return report(
-        "\(shown) is for a layer that target_modules does not name",
-        "add the layer to target_modules, or save the adapter again")
+      return faults.report(.unnamedLayer, of: info.name)
     }
     switch factor {
-    case .magnitude:
-      report("\(shown) belongs to DoRA, but use_dora is false", "set use_dora to true")
-    case .bias:
-      report("\(shown) is a bias of B, but lora_bias is false", "set lora_bias to true")
-    case .a, .b:
-      report(
-        "\(shown) is no factor of this kind of layer",
-        "an embedding has lora_embedding_A and lora_embedding_B, a linear layer lora_A and lora_B")
+    case .magnitude: faults.report(.magnitudeWithoutDoRA, of: info.name)
+    case .bias: faults.report(.biasOfBWithoutSetting, of: info.name)
+    case .a, .b: faults.report(.wrongKind, of: info.name)
     }
-  }
-
-  /// PEFT adds the base weight of an adapted embedding or head to the file.
-  private func baseCopy(_ info: SafeTensorsInfo, sites: [String: ModuleSite]) -> Parameter? {
-    let ending = ".base_layer.weight"
-    guard info.name.hasPrefix(AdapterFile.prefix), info.name.hasSuffix(ending) else { return nil }
-    let path = String(info.name.dropFirst(AdapterFile.prefix.count).dropLast(ending.count))
-    guard layers[path] != nil, let site = sites[path],
-      site.embedding != nil || site.isOutputEmbedding
-    else { return nil }
-    let base: any Module = site.adapted?.base ?? site.embedding ?? site.child.module
-    let weight = base.parameters.first { $0.name == "weight" }?.parameter
-    return weight?.value.shape == info.shape ? weight : nil
   }
 
   private mutating func reportMissing(_ tensors: [AdapterTensor], _ reason: String) {
-    let missing = tensors.filter { found[$0] == nil }
-    guard !missing.isEmpty else { return }
-    let names = missing.map { $0.name(in: selection) }
-    report(
-      "the tensor\(names.count > 1 ? "s" : "") \(names.joined(separator: " and ")) "
-        + (names.count > 1 ? "are" : "is") + " missing",
-      "\(reason): the file is not complete, or was made for another model")
+    faults.reportMissing(
+      tensors.filter { found[$0] == nil }.map { $0.name(in: selection) }, reason)
+  }
+}
+
+extension ModuleSite {
+  /// The model's own weight here, whatever adapters have put beside it.
+  var baseWeight: Parameter? {
+    var base: any Module = adapted?.base ?? embedding ?? child.module
+    if let head = base as? TiedHead { base = head.base }
+    return base.parameters.first { $0.name == "weight" }?.parameter
   }
 }

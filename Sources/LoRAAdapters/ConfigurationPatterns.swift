@@ -5,7 +5,7 @@ package import LoRANN
 
 /// What a configuration says about a module, by its path.
 package struct ConfigurationPatterns {
-  private let configuration: LoRAConfiguration
+  let configuration: LoRAConfiguration
   private let target: PathPattern?
   private let exclusion: PathPattern?
   private let wholeModules: [PathPattern]

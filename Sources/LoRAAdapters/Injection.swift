@@ -31,6 +31,7 @@ extension Module {
     try configuration.validate()
     let map = ModuleMap(self)
     try map.checkNewName(name)
+    try map.checkTrainable(configuration)
     let selection = try map.select(configuration)
     guard selection.unmatched.isEmpty else { throw map.noMatch(selection.unmatched) }
 

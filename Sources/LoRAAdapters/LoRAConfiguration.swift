@@ -38,6 +38,10 @@ public struct LoRAConfiguration: Sendable, Hashable {
   /// Rows of embeddings that are trained.
   public var trainedTokens: [TrainedTokens] = []
 
+  /// Whether the pair of an embedding acts, transposed, on the head that shares its table too, and the
+  /// other way round (PEFT's `ensure_weight_tying`). Read, scored and merged; not trained.
+  public var ensuresWeightTying = false
+
   /// A configuration; `validate()` tells whether it can be.
   public init(
     rank: Int = 16, alpha: Float? = nil, dropout: Float = 0, targets: TargetModules = .allLinear,
@@ -82,6 +86,14 @@ public struct LoRAConfiguration: Sendable, Hashable {
         hint: "set alpha, for instance to 16, or leave rank stabilisation off")
     }
     try validateNames()
+  }
+
+  /// As `validate()`, but for an adapter that is not trained: PEFT runs one whose inputs were all
+  /// dropped.
+  package func validateAsStored() throws {
+    var checked = self
+    if dropout == 1 { checked.dropout = 0 }
+    try checked.validate()
   }
 
   private func validate(_ pair: LoRALinearConfiguration) throws {

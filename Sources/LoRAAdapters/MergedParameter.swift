@@ -116,6 +116,14 @@ extension Module {
     _ layer: LoRALinear, at path: String, _ names: Set<String>
   ) throws -> [MergedParameter] {
     guard !(layer.base is TiedHead) else { throw AdapterError.sharedHead(path) }
+    if let embedding = ModuleMap(self).embeddingTied(toHead: path, names) {
+      let table = embedding.base.weight.value
+      return [
+        MergedParameter(path: path + ".weight", shape: table.shape, baseType: table.dtype) {
+          embedding.mergedRows($0, of: names)
+        }
+      ]
+    }
     let base = layer.base.operand
     var weight = MergedParameter(path: path + ".weight", base.weight)
     if layer.pairs.contains(where: { names.contains($0.name) }) {

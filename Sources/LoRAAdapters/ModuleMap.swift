@@ -127,7 +127,7 @@ package struct ModuleMap {
         }
       }
       return (site.adaptedEmbedding?.pairs ?? []).filter { $0.name == name }.flatMap {
-        [$0.pair.a, $0.pair.b]
+        [$0.pair.a, $0.pair.b] + ($0.pair.magnitude.map { [$0] } ?? [])
       }
     } + replacements(of: name).map(\.parameter) + trainedTokens(of: name).map(\.tokens.rows)
   }

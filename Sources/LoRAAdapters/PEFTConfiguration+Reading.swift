@@ -1,4 +1,5 @@
-// Reads adapter_config.json strictly: what is not computed is refused by name, never skipped.
+// Reads adapter_config.json strictly: what is not computed is refused by name; a key that is unknown and
+// off is said.
 
 import LoRAFormats
 import LoRAJSON
@@ -10,6 +11,14 @@ extension PEFTConfiguration {
   /// - Throws: `ModelFileError` where the file cannot be read, `AdapterError` where it says something
   ///   that this version does not know or do.
   package static func read(_ path: String) throws -> LoRAConfiguration {
+    var warnings: [String] = []
+    return try read(path, warnings: &warnings)
+  }
+
+  /// - Parameter warnings: receives what the file says that means nothing.
+  package static func read(
+    _ path: String, warnings: inout [String]
+  ) throws -> LoRAConfiguration {
     let file = try MappedFile(path: path)
     do {
       let value: JSONValue
@@ -24,15 +33,17 @@ extension PEFTConfiguration {
           message: "this is \(value.kind), not an object",
           hint: "an adapter_config.json of PEFT is one JSON object")
       }
-      return try configuration(object)
+      return try configuration(object, &warnings)
     } catch let error as AdapterError {
       throw error.about(path)
     }
   }
 
-  private static func configuration(_ object: JSONObject) throws -> LoRAConfiguration {
+  private static func configuration(
+    _ object: JSONObject, _ warnings: inout [String]
+  ) throws -> LoRAConfiguration {
     try checkKind(object)
-    try checkKeys(object)
+    warnings += try checkKeys(object)
     let initialization = try Self.initialization(object["init_lora_weights"] ?? true)
     let fields = PEFTFields(object)
     var configuration = LoRAConfiguration(
@@ -52,9 +63,12 @@ extension PEFTConfiguration {
     configuration.alphaPattern = try fields.alphas("alpha_pattern")
     configuration.biases = try fields.biases("bias")
     configuration.modulesToSave = try fields.strings("modules_to_save") ?? []
+    if object["ensure_weight_tying"] != .null {
+      configuration.ensuresWeightTying = try fields.bool("ensure_weight_tying")
+    }
     configuration.trainedTokens = try fields.trainedTokens("trainable_token_indices")
     do {
-      try configuration.validate()
+      try configuration.validateAsStored()
     } catch let error as LoRAConfigurationError {
       throw AdapterError(message: error.message, hint: error.hint)
     }
@@ -79,14 +93,21 @@ extension PEFTConfiguration {
     }
   }
 
-  private static func checkKeys(_ object: JSONObject) throws {
+  /// What unknown keys say, each of which is off: later versions of PEFT write keys of their own.
+  private static func checkKeys(_ object: JSONObject) throws -> [String] {
     let known = Set(allKeys)
-    for key in object.keys where !known.contains(key) {
-      let near = key.nearest(in: allKeys)
-      throw AdapterError(
-        message: "the key \"\(key.shortened)\" is unknown",
-        hint: near.map { "did you mean \"\($0)\"?" }
-          ?? "PEFT \(version) has no such key: remove it if the adapter does not depend on it")
+    var warnings: [String] = []
+    for (key, value) in object where !known.contains(key) {
+      let near = key.nearest(in: allKeys).map { "did you mean \"\($0)\"?" }
+      guard isOff(value, .null) else {
+        throw AdapterError(
+          message: "the key \"\(key.shortened)\" is unknown",
+          hint: near
+            ?? "PEFT \(version) has no such key: remove it if the adapter does not depend on it")
+      }
+      warnings.append(
+        "\(AdapterFile.configurationName): the key \"\(key.shortened)\" is unknown and ignored, since it is "
+          + text(value) + (near.map { "; \($0)" } ?? ""))
     }
     for (key, value, feature) in neutral + [unwritten] {
       guard let given = object[key], !isOff(given, value) else { continue }
@@ -100,6 +121,7 @@ extension PEFTConfiguration {
       throw wrong(
         key, given, kinds.joined(separator: " or "), "write what PEFT writes, or remove the key")
     }
+    return warnings
   }
 
   /// Whether a value switches a feature off: PEFT's default, or another way to say nothing.

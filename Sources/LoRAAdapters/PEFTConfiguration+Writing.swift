@@ -16,6 +16,7 @@ extension PEFTConfiguration {
     object["target_modules"] = value(configuration.targets)
     object["task_type"] = "CAUSAL_LM"
     object["use_rslora"] = .bool(configuration.isRankStabilized)
+    object["ensure_weight_tying"] = .bool(configuration.ensuresWeightTying)
     object["use_dora"] = .bool(configuration.usesDoRA)
     object["lora_bias"] = .bool(configuration.hasBiasOfB)
     object["exclude_modules"] = configuration.excluded.map(value) ?? .null

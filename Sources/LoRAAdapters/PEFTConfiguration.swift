@@ -12,7 +12,8 @@ package enum PEFTConfiguration {
   /// Keys whose value becomes part of a `LoRAConfiguration`, with PEFT's default.
   static let read: [(key: String, value: JSONValue)] = [
     ("alpha_pattern", [:]), ("base_model_name_or_path", .null), ("bias", "none"),
-    ("exclude_modules", .null), ("init_lora_weights", true), ("layers_pattern", .null),
+    ("ensure_weight_tying", false), ("exclude_modules", .null), ("init_lora_weights", true),
+    ("layers_pattern", .null),
     ("layers_to_transform", .null), ("lora_alpha", 8), ("lora_bias", false),
     ("lora_dropout", 0.0), ("modules_to_save", .null), ("peft_type", "LORA"), ("r", 8),
     ("rank_pattern", [:]), ("target_modules", .null), ("task_type", .null),
@@ -36,7 +37,6 @@ package enum PEFTConfiguration {
     ("alora_invocation_tokens", .null, "activated LoRA (aLoRA)"),
     ("arrow_config", .null, "Arrow routing"),
     ("corda_config", .null, "CorDA"),
-    ("ensure_weight_tying", false, "tying of adapters"),
     ("eva_config", .null, "EVA"),
     ("kasa_config", .null, "KaSA"),
     ("layer_replication", .null, "replication of layers"),

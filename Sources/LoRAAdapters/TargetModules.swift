@@ -46,13 +46,15 @@ extension ModuleMap {
       try checkAdaptable(site, configuration.targets)
       selection.layers.append(TargetedLayer(site: site, pair: try patterns.pair(site.path)))
     }
+    selection.layers = try tiedLayers(selection.layers, patterns)
     selection.unmatched =
       unmatchedNames(configuration) + (try patterns.unusedKeys(selection.layers.map(\.path)))
     guard !selection.layers.isEmpty else {
       throw try nothingSelected(configuration, targeted: targeted)
     }
     let paths = Set(selection.layers.map(\.path))
-    let (parameters, unmatchedModules) = try trainedParameters(configuration, targeted: paths)
+    let (parameters, unmatchedModules) = try trainedParameters(
+      tiedModulesToSave(configuration, patterns), targeted: paths)
     selection.parameters = parameters
     selection.unmatched += unmatchedModules.map { ("modules_to_save", $0) }
     selection.rows = try trainedRows(configuration, targeted: paths)

@@ -161,7 +161,19 @@ extension ModuleMap {
     for site in sites {
       guard let layer = site.adaptedEmbedding, layer.adapters.contains(name) else { continue }
       layer.remove(name)
-      if layer.adapters.isEmpty { site.child.replaceEmbedding?(layer.base) }
+      guard layer.adapters.isEmpty else { continue }
+      site.child.replaceEmbedding?(layer.base)
+      untieHeads(from: layer)
+    }
+  }
+
+  /// Gives heads their own layer back that shared the trained tokens of an embedding.
+  private func untieHeads(from layer: LoRAEmbedding) {
+    // As they are now: a head's pairs may just have been taken away.
+    for site in ModuleMap(model).sites {
+      let head = site.adapted?.base ?? site.child.module
+      guard let head = head as? TiedHead, head.embedding === layer else { continue }
+      site.child.replace?(site.adapted?.rebased(on: head.base) ?? head.base)
     }
   }
 

@@ -26,6 +26,7 @@ struct AdapterView {
   }
 
   func show(json: Bool, plot: String?) throws {
+    for warning in adapter.warnings { Console.warn("\(path): \(warning)") }
     if let plot { try AtomicFile.write(picture, to: plot) }
     var facts = facts
     if json {
@@ -68,6 +69,9 @@ struct AdapterView {
           "name": .string($0.name), "role": .string($0.role), "elements": .integer($0.count),
         ])
       })
+    if !adapter.warnings.isEmpty {
+      facts["warnings"] = .array(adapter.warnings.map(JSONValue.string))
+    }
     return facts
   }
 

@@ -62,6 +62,11 @@ struct CombineCommand: ParsableCommand {
     let output = try AdapterOutput(
       output, overwrite: overwrite, inputs: adapters.map(\.folder))
     let weighted = try adapters.map { (try AdapterWeights($0.folder), $0.weight) }
+    for (adapter, folder) in zip(weighted.map(\.0), adapters.map(\.folder)) {
+      for warning in try adapter.warnings + adapter.leftOut(comparedWith: nil) {
+        Console.warn("\(folder): \(warning)")
+      }
+    }
     let bases = Set(weighted.compactMap(\.0.baseModel))
     if bases.count > 1 {
       Console.warn("the adapters name different base models: " + bases.sorted().listed())

@@ -76,7 +76,6 @@ struct ConvertCommand: ParsableCommand {
       }
     }
     if report.isExact { Console.say("the factors are those of the input, bit for bit") }
-    for name in report.leftOut { Console.warn("left out \(name): a copy of a base weight") }
     for warning in report.warnings { Console.warn(warning) }
   }
 

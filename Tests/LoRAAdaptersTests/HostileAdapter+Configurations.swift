@@ -184,10 +184,10 @@ extension HostileAdapter {
         hint: PEFT's scale is lora_alpha / r
         """),
     HostileAdapter(
-      testDescription: "dropout is 1",
-      spoil: { a in a.configuration["lora_dropout"] = 1.0 },
+      testDescription: "dropout above 1",
+      spoil: { a in a.configuration["lora_dropout"] = 1.5 },
       expected: """
-        DIR/adapter_config.json: dropout is 1.0, which is not in [0, 1)
+        DIR/adapter_config.json: dropout is 1.5, which is not in [0, 1)
         hint: it is the share of inputs to drop: 0 for none, 0.05 for one in twenty
         """),
     HostileAdapter(

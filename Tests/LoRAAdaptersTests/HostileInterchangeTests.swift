@@ -301,6 +301,10 @@ struct GGUFAdapter {
       var adapter = try AdapterFolder()
       adapter.configuration[key] = value
       adapter.set(tensor.0, tensor.1)
+      // What a layer has, all have.
+      if key == "use_dora" || key == "lora_bias" {
+        adapter.set(tensor.0.replacing("layers.0", with: "layers.1"), tensor.1)
+      }
       let path = try adapter.write()
       return self.refusal(path, target).replacingOccurrences(of: path, with: "IN")
     }
@@ -338,7 +342,9 @@ struct GGUFAdapter {
       for target in [AdapterTarget.gguf, .mlx, .portable] {
         #expect(
           try refusal(key, value, tensor, target)
-            == file + "the tensor \(tensor.0) is \(role), which \(reasons[target] ?? "")" + merge)
+            == file + "the tensor \(tensor.0) is \(role),"
+            + (key == "lora_bias" ? " and there are 1 more," : "")
+            + " which \(reasons[target] ?? "")" + merge)
       }
     }
   }

@@ -124,6 +124,7 @@ import Testing
         adapter.rename(AdapterFolder.name(0, "B"), "base_model.model.lora_C")
         _ = try AdapterInspection(try adapter.write())
       }.hasPrefix(
-        "DIR/adapter_model.safetensors: the tensor base_model.model.lora_C is no factor of a "))
+        "DIR/adapter_model.safetensors: 2 faults: the tensor base_model.model.lora_C is no factor of a "
+      ))
   }
 }

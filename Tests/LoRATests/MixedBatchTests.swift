@@ -32,6 +32,7 @@ import Testing
       ("dora-some", kind(2, ["k_proj", "down_proj"]) { $0.usesDoRA = true }),
       ("bias", kind(2) { $0.hasBiasOfB = true }),
       ("head", kind(4, ["lm_head", "q_proj"])), ("embedding", kind(2, ["embed_tokens", "v_proj"])),
+      ("dora-embedding", kind(2, ["embed_tokens", "v_proj"]) { $0.usesDoRA = true }),
       ("tokens", kind(2, ["q_proj"]) { $0.trainedTokens = [TrainedTokens([3, 7, 12])] }),
     ]
   }()
@@ -129,8 +130,10 @@ import Testing
     let model = try ModelSource(path: Fixture.path("folder/tied-f32")).network(
       computeType: .float32)
     try add(Self.kinds.map(\.name), to: model, deviation: 0.2)
-    let adapters: [String?] = ["head", "dora", nil, "tokens", "plain", "embedding", "bias"]
-    let sequences = sequences([5, 9, 4, 6, 1, 7, 8], vocabulary: 269)
+    let adapters: [String?] = [
+      "head", "dora", nil, "tokens", "plain", "embedding", "bias", "dora-embedding",
+    ]
+    let sequences = sequences([5, 9, 4, 6, 1, 7, 8, 6], vocabulary: 269)
     let mixed = try logProbabilities(model, sequences: sequences, adapters: adapters)
     #expect(mixed.map(\.count) == sequences.map { $0.count - 1 })
     for (index, adapter) in adapters.enumerated() {
@@ -150,7 +153,7 @@ import Testing
       computeType: .float32, asStored: true)
     try add(Self.kinds.map(\.name), to: model, deviation: 0.3)
     let adapters = Self.kinds.map { Optional($0.name) } + [nil]
-    let prompts = sequences([3, 1, 7, 5, 2, 4, 6, 3, 5, 4], vocabulary: 269)
+    let prompts = sequences([3, 1, 7, 5, 2, 4, 6, 3, 5, 4, 6], vocabulary: 269)
     let generator = Generator(model: model, stopTokens: [], batchSize: batchSize)
     let mixed = try generator.generate(prompts, adapters: adapters, maxTokens: 8).map(\.tokens)
     let base = try generator.generate(

@@ -50,6 +50,8 @@ struct Job {
     let model = try ModelSource(path: model).network(computeType: .float32)
     if let adapter {
       let loaded = try model.loadAdapter("read", from: adapter)
+      // What depends on the base's weights is read beside them alone.
+      if !loaded.configuration.initialization.movesBase { _ = try AdapterWeights(adapter) }
       let before = logits(model)
       try model.mergeAdapters()
       let difference = zip(before.elements, logits(model).elements).reduce(Float(0)) {

@@ -168,6 +168,7 @@ extension AdapterWeights {
     for adapter in adapters {
       guard let configuration = adapter.configuration, configuration.layers == nil,
         configuration.excluded == nil, configuration.modulesToSave.isEmpty,
+        !configuration.ensuresWeightTying,
         case .names(let own) = configuration.targets
       else { return nil }
       names += own.filter { !names.contains($0) }

@@ -65,6 +65,8 @@ public struct AdapterInspection: Sendable {
   public let layers: [Layer]
   /// Tensors that are no part of a pair: name, role and number of elements.
   public let extras: [(name: String, role: String, count: Int)]
+  /// What is odd about the files, and what of them does not act.
+  public let warnings: [String]
   /// The types of the factors, like "F32".
   public let types: [String]
   /// The bytes of the file of tensors.
@@ -103,6 +105,7 @@ public struct AdapterInspection: Sendable {
     baseIdentity = weights.baseIdentity
     dropout = weights.dropout
     extras = weights.extras.map { ($0.name, $0.role, $0.count) }
+    warnings = try weights.warnings + weights.leftOut(comparedWith: model)
     types = Set(weights.modules.flatMap { [$0.a.dtype.rawValue, $0.b.dtype.rawValue] }).sorted()
     byteCount = try MappedFile(path: weights.source).byteCount
     let sites = model.map { ModuleMap($0).sites }

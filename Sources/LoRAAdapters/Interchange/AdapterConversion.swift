@@ -4,6 +4,7 @@
 import Foundation
 import LoRAFormats
 import LoRAJSON
+package import LoRANN
 public import LoRATensor
 
 /// The forms that an adapter can be converted to.
@@ -40,9 +41,8 @@ public struct ConversionReport: Sendable, Hashable {
   public let narrowed: Int
   /// Numbers that are too small for that type and became 0.
   public let vanished: Int
-  /// Tensors that say nothing about the adapter and were left out.
-  public let leftOut: [String]
-  /// What readers of the new form take otherwise than PEFT does, for people.
+  /// What is odd about the adapter, what of it was left out, and what readers of the new form take
+  /// otherwise than PEFT does; for people.
   public package(set) var warnings: [String]
 
   /// Whether the factors are bit for bit those of the input.
@@ -68,10 +68,12 @@ package struct AdapterConversion {
   /// - Parameters:
   ///   - layout: the modules of the base; needed to and from GGUF.
   ///   - dtype: the type of the new factors, float32, float16 or bfloat16; nil: the old ones' types.
+  ///   - base: the base, if it can be had; asked for only where the file has copies of its weights.
   /// - Throws: `AdapterError` naming what the new form cannot hold, or is broken in the old one;
   ///   `ModelFileError`.
   package init(
-    _ path: String, to target: AdapterTarget, layout: LlamaLayout?, dtype: DType? = nil
+    _ path: String, to target: AdapterTarget, layout: LlamaLayout?, dtype: DType? = nil,
+    base: () -> (any Module)? = { nil }
   ) throws {
     precondition(
       dtype.map { [.float32, .float16, .bfloat16].contains($0) } ?? true,
@@ -103,7 +105,15 @@ package struct AdapterConversion {
           + "cannot say"
       }
     }
-    warnings = target == .portable ? adapter.tiedWarnings(layout) : []
+    // PEFT to PEFT everything stays in the file.
+    let leftOut =
+      target == .peft
+      ? [] : try adapter.leftOut(comparedWith: adapter.hasBaseCopies ? base() : nil)
+    let dropout =
+      target == .mlx && adapter.dropout == 1
+      ? ["dropout 1 is written as 0, since MLX refuses it; it counts in training alone"] : []
+    warnings = adapter.warnings + leftOut + dropout
+      + (target == .portable ? adapter.tiedWarnings(layout) : [])
     var report = FoldingReport()
     switch target {
     case .gguf:
@@ -164,7 +174,7 @@ package struct AdapterConversion {
       output: output, layerCount: adapter.modules.count, parameterCount: adapter.parameterCount,
       exactlyFolded: report.exact, roundedFolded: report.rounded, padded: report.padded,
       dtype: dtype, narrowed: report.narrowed, vanished: report.vanished,
-      leftOut: target == .peft ? [] : adapter.extras.map(\.name), warnings: warnings)
+      warnings: warnings)
   }
 
   private func checkFree(_ file: String, overwrite: Bool) throws {

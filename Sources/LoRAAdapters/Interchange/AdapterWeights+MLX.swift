@@ -34,6 +34,12 @@ extension AdapterWeights {
       let isEmbedding = path.isSelected(by: "embed_tokens")
       try pairs.add(info.name, path, part, isEmbedding: isEmbedding) {
         let tensor = try Tensor.factor(info.name, in: file)
+        guard !isEmbedding || part != .magnitude else {
+          throw AdapterError(
+            file: file.path,
+            message: "the tensor \(info.name.shortened) is DoRA's magnitude of each token, where "
+              + "PEFT has one of each dimension", hint: "fuse the adapter with mlx_lm.fuse")
+        }
         guard part != .magnitude, tensor.shape.rank == 2 else { return tensor }
         let rank = part == .a ? tensor.shape[1] : tensor.shape[0]
         guard rank == settings.rank else {
@@ -79,6 +85,11 @@ extension AdapterWeights {
         "\(withLengths) of the \(modules.count) pairs are DoRA's, which MLX's files cannot hold",
         "merge the adapter into its model with lora merge instead")
     }
+    if let module = modules.first(where: { $0.isEmbedding && $0.magnitude != nil }) {
+      throw failure(
+        "\(module.path) has DoRA's magnitude of each dimension, where MLX has one of each token",
+        Self.mergeHint)
+    }
     // mlx-lm's tied head is its embedding with the pair, PEFT's is the embedding without.
     try refuseTied(layout) { module in
       module.isEmbedding
@@ -103,7 +114,8 @@ extension AdapterWeights {
     var settings: JSONObject = [
       "fine_tune_type": withLengths > 0 ? "dora" : "lora",
       "lora_parameters": [
-        "dropout": .number(Double(dropout.description) ?? Double(dropout)),
+        // mlx-lm's layers refuse a dropout of 1.
+        "dropout": .number(dropout == 1 ? 0 : Double(dropout.description) ?? Double(dropout)),
         "keys": .array(keys.map(JSONValue.string)), "rank": .integer(adapter.largestRank),
         "scale": .number(scale),
       ],

@@ -8,10 +8,15 @@ import LoRATensor
 
 extension AdapterWeights {
   /// Reads the folder of an adapter that PEFT or this project wrote.
-  init(peft directory: String) throws {
+  ///
+  /// What `loadAdapter` refuses beside a model is refused here by the same words, as far as it can be
+  /// told without one.
+  /// - Parameter layout: the modules of the base, where it is known: then none of them may be missing.
+  init(peft directory: String, layout: LlamaLayout? = nil) throws {
     try AdapterFile.checkFolder(directory)
+    var warnings: [String] = []
     let configuration = try PEFTConfiguration.read(
-      AdapterFile.path(directory, AdapterFile.configurationName))
+      AdapterFile.path(directory, AdapterFile.configurationName), warnings: &warnings)
     guard !configuration.initialization.movesBase else {
       throw AdapterError(
         file: AdapterFile.path(directory, AdapterFile.configurationName),
@@ -21,21 +26,30 @@ extension AdapterWeights {
           + "with PEFT's save_pretrained(…, path_initial_model_for_weight_conversion=…)")
     }
     let file = try SafeTensorsFile(contentsOf: AdapterFile.path(directory, AdapterFile.tensorsName))
+    var contents = try ConfiguredTensors(configuration, file: file, layout: layout)
+    do {
+      try contents.check()
+    } catch let error as AdapterError where error.file == nil {
+      // A pattern that does not come to an end.
+      throw error.about(AdapterFile.path(directory, AdapterFile.configurationName))
+    }
     var pairs = PairCollector(source: file.path)
-    var extras: [Extra] = []
-    for info in file.tensors {
-      switch try PEFTTensor(info.name, in: file.path) {
-      case .part(let path, let part, let isEmbedding):
-        try pairs.add(info.name, path, part, isEmbedding: isEmbedding) {
-          try Tensor.factor(info.name, in: file)
-        }
-      case .extra(let role):
-        extras.append(Extra(name: info.name, role: role, count: info.shape.count))
+    for (name, path, part, isEmbedding) in contents.parts {
+      try pairs.add(name, path, part, isEmbedding: isEmbedding) {
+        try Tensor.factor(name, in: file)
       }
     }
     let patterns = try ConfigurationPatterns(configuration)
     let modules = try pairs.modules { path, rank in
-      let pair = try patterns.pair(path)
+      var pair = try patterns.pair(path)
+      // A tied head's factors are the embedding's, its scale is its own.
+      if path.isSelected(by: "lm_head"), try patterns.tiesTargets() { return pair.exactScale }
+      // As ModuleMap.adoptRanks: keys that overlap are in PEFT's files in another order.
+      if rank != pair.rank, try patterns.overlap(in: [path]),
+        let own = try patterns.pair(path, ofRank: rank)
+      {
+        pair = own
+      }
       guard rank == pair.rank else {
         throw AdapterError(
           file: file.path,
@@ -45,7 +59,8 @@ extension AdapterWeights {
       return pair.exactScale
     }
     self.init(modules: modules, form: .peft, source: file.path)
-    self.extras = extras
+    extras = contents.extras
+    self.warnings = warnings + contents.warnings
     self.configuration = configuration
     dropout = configuration.dropout
     baseModel = configuration.baseModel
@@ -58,40 +73,5 @@ extension LoRALinearConfiguration {
   fileprivate var exactScale: Double {
     guard let alpha else { return 1 }
     return Double(alpha) / (isRankStabilized ? Double(rank).squareRoot() : Double(rank))
-  }
-}
-
-/// What a tensor of PEFT's file is, by its name.
-enum PEFTTensor {
-  case part(path: String, PairPart, isEmbedding: Bool)
-  case extra(role: String)
-
-  static let baseCopy = "a copy of a base weight"
-  private static let extras: [(ending: String, role: String)] = [
-    (".token_adapter.trainable_tokens_delta", "trained tokens"),
-    (".base_layer.weight", baseCopy),
-    (".bias", "a trained bias"),
-    (".weight", "a fully trained module (modules_to_save)"),
-  ]
-
-  /// - Throws: `AdapterError` for a name that PEFT does not write.
-  init(_ name: String, in file: String) throws {
-    if let (path, factor) = AdapterFile.parse(name) {
-      let isEmbedding = name.contains(".lora_embedding_")
-      switch factor {
-      case .a: self = .part(path: path, .a, isEmbedding: isEmbedding)
-      case .b: self = .part(path: path, .b, isEmbedding: isEmbedding)
-      case .magnitude: self = .part(path: path, .magnitude, isEmbedding: false)
-      case .bias: self = .extra(role: "a bias of B (lora_bias)")
-      }
-    } else if name.hasPrefix(AdapterFile.prefix), !name.contains(".lora_"),
-      let (_, role) = Self.extras.first(where: { name.hasSuffix($0.ending) })
-    {
-      self = .extra(role: role)
-    } else {
-      throw AdapterError(
-        file: file, message: "the tensor \(name.shortened) \(AdapterFile.refusal(of: name))",
-        hint: "save the adapter with PEFT's save_pretrained")
-    }
   }
 }

@@ -88,6 +88,7 @@ extension AdapterWeights {
       }
     }
     if let configuration, configuration.layers == nil, configuration.excluded == nil,
+      !configuration.ensuresWeightTying,
       case .names(let names) = configuration.targets
     {
       return names
@@ -107,7 +108,7 @@ extension AdapterWeights {
         "the adapter is DoRA's (\(module.path) has a magnitude), which \(cannot)", hint)
     }
     // A copy of a base weight changes nothing; PEFT adds it where an embedding is adapted.
-    let trained = extras.filter { $0.role != PEFTTensor.baseCopy }
+    let trained = extras.filter { !$0.isCopy }
     guard let first = trained.first else { return }
     throw failure(
       "the tensor \(first.name.shortened) is \(first.role)"

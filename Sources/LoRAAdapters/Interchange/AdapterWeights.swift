@@ -73,12 +73,16 @@ package struct AdapterWeights: Sendable {
     /// What it is, like "a fully trained module".
     package let role: String
     package let count: Int
+    /// Whether it says only what the base, or another tensor, says.
+    package var isCopy = false
   }
 
   /// The pairs, layer by layer.
   package var modules: [Module]
   /// Other tensors of the file.
   package var extras: [Extra] = []
+  /// What is odd about the files; what of them is left out: see `leftOut`.
+  package var warnings: [String] = []
   /// The probability of dropout while training.
   package var dropout: Float = 0
   /// The base model's name, where the file tells it.
@@ -100,7 +104,7 @@ package struct AdapterWeights: Sendable {
   /// - Throws: `AdapterError` naming the tensor or key; `ModelFileError`.
   package init(_ path: String, layout: LlamaLayout? = nil) throws {
     switch try AdapterForm.detect(path) {
-    case .peft: self = try AdapterWeights(peft: path)
+    case .peft: self = try AdapterWeights(peft: path, layout: layout)
     case .mlx: self = try AdapterWeights(mlx: path)
     case .gguf: self = try AdapterWeights(gguf: path, layout: layout)
     }

@@ -3,7 +3,7 @@
 package import LoRATensor
 
 extension LoRAEmbedding {
-  /// Rows of E + s·(B·A)ᵀ with the trained tokens in their places, over the named adapters, float32.
+  /// Rows of E + s·(B·A)ᵀ, for DoRA m/n∘ of it, with the trained tokens in their places, over the named adapters, float32.
   package func mergedRows(_ range: Range<Int>, of names: Set<String>) -> Tensor {
     let own = base.weight.replacements.last { names.contains($0.name) }?.parameter
     var rows = (own ?? base.weight).value.rows(range).converted(to: .float32)
@@ -11,6 +11,9 @@ extension LoRAEmbedding {
     for (name, pair) in pairs where names.contains(name) {
       let p = embeddingColumns(pair.a.value, at: ids) * Tensor(pair.scale)
       rows = linear(.plain(p), [LinearOperand(weight: pair.b.value)], residual: rows)[0]
+      if let stretch = pair.stretch(ofTable: base.weight.value) {
+        rows = stretched(rows, by: stretch)
+      }
     }
     return replacingTokens(of: rows, at: range, of: names)
   }

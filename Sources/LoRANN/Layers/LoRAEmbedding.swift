@@ -1,6 +1,7 @@
 // LoRA on an embedding, and trained tokens: what adapters put beside a frozen table.
 //
 //   y = E[ids] + s·(Aᵀ[ids])·Bᵀ        A (r, vocabulary), B (width, r), as PEFT stores them
+//   y = m/n∘(E[ids] + s·(Aᵀ[ids])·Bᵀ)  DoRA: m (width), n the lengths of the columns of E + s·(B·A)ᵀ
 //
 // B·A is the transpose of what is added to the table. A starts at 0 and B at N(0, 1): PEFT's order.
 // Trained tokens are rows of their own that stand in for the table's: new values, no differences.
@@ -96,6 +97,7 @@ public final class LoRAEmbedding: EmbeddingLayer {
   public var parameters: [(name: String, parameter: Parameter)] {
     pairs.flatMap { name, pair in
       [("lora_embedding_A.\(name)", pair.a), ("lora_embedding_B.\(name)", pair.b)]
+        + (pair.magnitude.map { [("lora_magnitude_vector.\(name).weight", $0)] } ?? [])
     }
       + tokens.map { ("token_adapter.trainable_tokens_delta.\($0.name)", $0.tokens.rows) }
   }
@@ -109,6 +111,9 @@ public final class LoRAEmbedding: EmbeddingLayer {
       let p = embeddingColumns(pair.a.tensor, at: ids) * Tensor(pair.scale)
       if let rows { p.clearRows(outside: rows, columns: 0..<pair.rank) }
       y = linear(.plain(p), [LinearOperand(weight: pair.b.tensor)], residual: y)[0]
+      if let stretch = pair.stretch(ofTable: base.weight.value) {
+        y = stretched(y, by: stretch, rows: rows)
+      }
     }
     for (tokens, rows) in activeTokens {
       let sources = ids.enumerated().map { row, id in
@@ -139,12 +144,10 @@ extension LowRankPair {
     random: inout Random
   ) throws {
     try configuration.validate()
-    if configuration.usesDoRA || configuration.hasBiasOfB
-      || configuration.initialization.movesBase
-    {
+    if configuration.hasBiasOfB || configuration.initialization.movesBase {
       throw LoRAConfigurationError(
-        message: "an embedding is adapted by plain LoRA alone, not with DoRA, a bias of B, PiSSA "
-          + "or OLoRA",
+        message: "an embedding is adapted by LoRA and DoRA alone, not with a bias of B, PiSSA or "
+          + "OLoRA",
         hint: "leave the embedding out of the targets")
     }
     let shape: Shape = [configuration.rank, base.vocabularySize]
@@ -153,7 +156,9 @@ extension LowRankPair {
         configuration.initialization == .uniformBoth
           ? random.normal(shape, deviation: 1) : .zeros(shape)),
       b: Parameter(random.normal([base.width, configuration.rank], deviation: 1)),
-      scale: configuration.scale)
+      scale: configuration.scale,
+      magnitude: configuration.usesDoRA ? Parameter(.zeros([base.width])) : nil)
+    magnitude?.load(columnLengths(of: base.weight.value))
   }
 }
 

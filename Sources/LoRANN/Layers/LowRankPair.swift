@@ -15,7 +15,8 @@ public final class LowRankPair {
   public let b: Parameter
   /// c, [out]: PEFT's `lora_B.bias`.
   public let bias: Parameter?
-  /// m, [out]: the trained lengths of the rows of W + s·B·A; DoRA.
+  /// m, [out]: the trained lengths of the rows of W + s·B·A, of an embedding's table of the columns of
+  /// E + s·(B·A)ᵀ; DoRA.
   public let magnitude: Parameter?
   /// A₀ and B₀, whose product is taken out of the base, where the path started as a part of it.
   public let start: (a: Tensor, b: Tensor)?
@@ -169,16 +170,32 @@ extension LowRankPair {
   /// ‖W_i + s·(B·A)_i‖ of every row; the lengths with which DoRA starts.
   package func rowLengths(of weight: Tensor) -> Tensor { rowNorms(of: weight).lengths }
 
+  /// ‖(E + s·(B·A)ᵀ)_j‖ of every column of an embedding's table: DoRA's lengths there.
+  package func columnLengths(of table: Tensor) -> Tensor {
+    norms(of: table, ofColumns: true).lengths
+  }
+
+  /// What stretches the columns of an embedding's table; nil without DoRA.
+  func stretch(ofTable table: Tensor) -> MagnitudeOperand? {
+    magnitude.map {
+      MagnitudeOperand(
+        magnitude: $0.tensor, inverseNorm: norms(of: table, ofColumns: true).inverse)
+    }
+  }
+
   /// The norms that DoRA divides by, formed again only when A or B have changed: a token generated
   /// must not cost more than the layer itself.
-  private func rowNorms(of weight: Tensor) -> RowNorms {
+  private func rowNorms(of weight: Tensor) -> RowNorms { norms(of: weight, ofColumns: false) }
+
+  private func norms(of weight: Tensor, ofColumns: Bool) -> RowNorms {
     if let norms, norms.versions == [a.version, b.version], norms.scale == scale { return norms }
-    let squared = norms?.squared ?? squaredRowNorms(weight)
+    let squared =
+      norms?.squared ?? (ofColumns ? squaredColumnNorms(weight) : squaredRowNorms(weight))
     let whole = plain
+    let lengths = ofColumns ? adaptedColumnNorms : adaptedRowNorms
     let fresh = RowNorms(
       squared: squared, versions: [a.version, b.version], scale: scale,
-      lengths: adaptedRowNorms(
-        weight, squared: squared, a: whole.a.value, b: whole.b.value, scale: scale))
+      lengths: lengths(weight, squared, whole.a.value, whole.b.value, scale))
     norms = fresh
     return fresh
   }

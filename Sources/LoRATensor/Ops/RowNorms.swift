@@ -2,6 +2,7 @@
 //
 //   ‖W_i + s·(B·A)_i‖² = ‖W_i‖² + 2s·(W·Aᵀ)_i·B_i + s²·(B·(A·Aᵀ))_i·B_i
 //
+// and of the columns of a table E + s·(B·A)ᵀ, which are the rows of its transpose.
 // The first term never changes and is formed once; the others cost out × in × r, as much as r more
 // rows of input would. Exact up to float32's rounding of the products; the sums run in double.
 
@@ -29,27 +30,62 @@ package func squaredRowNorms(_ weight: Tensor) -> Tensor {
 package func adaptedRowNorms(
   _ weight: Tensor, squared: Tensor, a: Tensor, b: Tensor, scale: Float
 ) -> Tensor {
-  let rank = a.shape[0]
+  let crossed = Tensor(uninitialized: [weight.shape[0], a.shape[0]])
+  forEachRowBlock(of: weight) { rows, range in
+    multiply(Matrix(rows), Matrix(a), transposeB: true, into: Matrix(crossed.rows(range)))
+  }
+  return adaptedNorms(squared: squared, crossed: crossed, a: a, b: b, scale: scale)
+}
+
+/// ‖E_j‖² of each column of a table of any type, [width].
+package func squaredColumnNorms(_ table: Tensor) -> Tensor {
+  let width = table.shape[1]
+  var sums = [Double](repeating: 0, count: width)
+  forEachRowBlock(of: table) { rows, range in
+    for row in 0..<range.count {
+      let values = rows.floats + row * width
+      for column in 0..<width { sums[column] += Double(values[column]) * Double(values[column]) }
+    }
+  }
+  return Tensor(sums.map { Float($0) }, shape: [width])
+}
+
+/// ‖(E + s·(B·A)ᵀ)_j‖ of each column of an embedding's table, [width]; A is (r, vocabulary).
+///
+/// - Parameter squared: what `squaredColumnNorms` gave for the table.
+package func adaptedColumnNorms(
+  _ table: Tensor, squared: Tensor, a: Tensor, b: Tensor, scale: Float
+) -> Tensor {
+  let crossed = Tensor.zeros([table.shape[1], a.shape[0]])
+  forEachRowBlock(of: table) { rows, range in
+    multiply(
+      Matrix(rows), Matrix(a, columns: range), transposeA: true, transposeB: true,
+      into: Matrix(crossed), accumulate: true)
+  }
+  return adaptedNorms(squared: squared, crossed: crossed, a: a, b: b, scale: scale)
+}
+
+/// √(‖w_i‖² + 2s·(w·Aᵀ)_i·B_i + s²·(B·(A·Aᵀ))_i·B_i).
+///
+/// - Parameter crossed: w·Aᵀ, [out, r].
+private func adaptedNorms(
+  squared: Tensor, crossed: Tensor, a: Tensor, b: Tensor, scale: Float
+) -> Tensor {
+  let (count, rank) = (squared.count, a.shape[0])
   let gram = Tensor(uninitialized: [rank, rank])
   multiply(Matrix(a), Matrix(a), transposeB: true, into: Matrix(gram))
-  let result = Tensor(uninitialized: [weight.shape[0]])
+  let own = Tensor(uninitialized: [count, rank])
+  multiply(Matrix(b), Matrix(gram), into: Matrix(own))
+  let result = Tensor(uninitialized: [count])
   let s = Double(scale)
-  forEachRowBlock(of: weight) { rows, range in
-    let crossed = Tensor(uninitialized: [range.count, rank])
-    multiply(Matrix(rows), Matrix(a), transposeB: true, into: Matrix(crossed))
-    let part = b.rows(range)
-    let own = Tensor(uninitialized: [range.count, rank])
-    multiply(Matrix(part), Matrix(gram), into: Matrix(own))
-    for row in 0..<range.count {
-      var (linearTerm, squareTerm) = (0.0, 0.0)
-      for k in row * rank..<(row + 1) * rank {
-        linearTerm += Double(crossed.floats[k]) * Double(part.floats[k])
-        squareTerm += Double(own.floats[k]) * Double(part.floats[k])
-      }
-      let index = range.lowerBound + row
-      let sum = Double(squared.floats[index]) + 2 * s * linearTerm + s * s * squareTerm
-      result.floats[index] = Float(max(sum, 0).squareRoot())
+  for row in 0..<count {
+    var (linearTerm, squareTerm) = (0.0, 0.0)
+    for k in row * rank..<(row + 1) * rank {
+      linearTerm += Double(crossed.floats[k]) * Double(b.floats[k])
+      squareTerm += Double(own.floats[k]) * Double(b.floats[k])
     }
+    let sum = Double(squared.floats[row]) + 2 * s * linearTerm + s * s * squareTerm
+    result.floats[row] = Float(max(sum, 0).squareRoot())
   }
   return result
 }

@@ -82,22 +82,36 @@ private func lowRankProduct(_ x: Tensor, _ pair: LowRankOperand) -> Tensor {
 }
 
 /// g∘y of a pair with a magnitude; without one, y.
+private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
+  pair.magnitude.map { stretched(y, by: $0) } ?? y
+}
+
+/// g∘y in the given rows (nil: all), y in the others.
 ///
 /// dY_in = g∘dY, dm = Σ_rows dY∘Y_in / n.
-private func scaled(_ y: Tensor, by pair: LowRankOperand) -> Tensor {
-  guard let operand = pair.magnitude else { return y }
+package func stretched(
+  _ y: Tensor, by operand: MagnitudeOperand, rows ranges: [Range<Int>]? = nil
+) -> Tensor {
   let (magnitude, inverse) = (operand.magnitude, operand.inverseNorm)
   let (rows, width) = (y.shape.rows, y.shape.lastDimension)
+  let ranges = ranges ?? [0..<rows]
   let factor = magnitude.detached * inverse
   func product(_ t: Tensor) -> Tensor {
-    (t.converted(to: .float32).detached * factor).converted(to: y.dtype)
+    let wide = t.converted(to: .float32).detached
+    guard ranges != [0..<rows] else { return (wide * factor).converted(to: y.dtype) }
+    let result = wide.copied()
+    for range in ranges { result.rows(range).copy(from: wide.rows(range) * factor) }
+    return result.converted(to: y.dtype)
   }
   return Tape.record(product(y), inputs: [y, magnitude]) { dy, gradients in
     if gradients.wants(y) { gradients.add(product(dy), to: y) }
     guard gradients.wants(magnitude) else { return }
     let (wideY, wideDy) = (y.converted(to: .float32), dy.converted(to: .float32))
     let sums = Tensor.zeros(magnitude.shape)
-    lk_column_dots(LK_F32, wideY.pointer, wideDy.pointer, sums.floats, rows, width)
+    for range in ranges {
+      let (part, dPart) = (wideY.rows(range), wideDy.rows(range))
+      lk_column_dots(LK_F32, part.pointer, dPart.pointer, sums.floats, range.count, width)
+    }
     gradients.add(sums * inverse, to: magnitude)
   }
 }
