@@ -120,6 +120,7 @@ struct Setting {
 extension String {
   /// The path from the root, of what is there; other names stay as they are.
   fileprivate var wholePath: String {
+    guard self != "-" else { return self }  // standard input
     let url = URL(fileURLWithPath: self)
     let above = url.deletingLastPathComponent().path
     return FileManager.default.fileExists(atPath: above) ? url.standardizedFileURL.path : self
