@@ -112,7 +112,8 @@ package struct AdapterConversion {
     let dropout =
       target == .mlx && adapter.dropout == 1
       ? ["dropout 1 is written as 0, since MLX refuses it; it counts in training alone"] : []
-    warnings = adapter.warnings + leftOut + dropout
+    warnings =
+      adapter.warnings + leftOut + dropout
       + (target == .portable ? adapter.tiedWarnings(layout) : [])
     var report = FoldingReport()
     switch target {
