@@ -36,14 +36,6 @@ struct DeclaredOptions {
     }
   }
 
-  /// The options of a verb that take one value.
-  func singleOptions(of verb: String) -> [String] {
-    (options[verb] ?? [:]).filter { $1.takesValue && !$1.isRepeating }.map(\.key).sorted()
-  }
-
-  /// The verbs.
-  var verbs: [String] { options.keys.sorted() }
-
   /// - Throws: `ValidationError` where an option that has one value has two, or has the name that it
   ///   has in another tool.
   func check(_ arguments: [String]) throws {
